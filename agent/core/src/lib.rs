@@ -1,0 +1,1 @@
+//! The deterministic pipeline of platform-agent.
