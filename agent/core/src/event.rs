@@ -1,0 +1,311 @@
+//! What the shell tells the core, and what the core asks of the shell.
+//!
+//! The shell calls [`crate::Pipeline::handle`] with one [`Event`] at a time and then takes
+//! [`Action`]s from [`crate::Pipeline::poll_action`] until there are none. Time is an argument.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The two clocks, read by the shell just before each call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time since the agent's start: everything that waits, waits on this.
+    pub mono: Duration,
+    /// Wall time since 1970-01-01 UTC. It may jump; it is only compared with times in the data.
+    pub wall: Duration,
+}
+
+/// A container's full id: the 64 hex digits of its folder's name, as bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(pub [u8; 32]);
+
+impl ContainerId {
+    /// Parses 64 lower-case hex digits; anything else is not a container's folder.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut id = [0u8; 32];
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
+        }
+        Some(Self(id))
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Names one file (one inode) to the shell. A number is never given to another file while the
+/// shell holds a descriptor on it; once it is closed, only its bytes prove what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileHandle(pub u64);
+
+/// Names one request body from the moment it is sealed until it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// Names one version of the checkpoint; later versions have higher numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SaveId(pub u64);
+
+/// What the shell knows of a container besides its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name without the leading slash; the short id until the name is known.
+    pub name: String,
+    /// When it was created (`Created` of config.v2.json), RFC 3339 in UTC; stands in where a
+    /// malformed first line has no earlier line to take its time from. Empty when unknown.
+    pub created: String,
+    /// True once its folder is gone: nothing will be appended and nothing new will appear.
+    pub removed: bool,
+}
+
+/// One file of a container's log as a look at its folder found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The shell's name for the inode.
+    pub handle: FileHandle,
+    /// 0 for the current file, n for `.n` or `.n.gz`.
+    pub position: u32,
+    /// The name ends in `.gz`.
+    pub compressed: bool,
+    /// st_dev.
+    pub device: u64,
+    /// st_ino.
+    pub inode: u64,
+    /// st_size, bytes on disk.
+    pub size: u64,
+    /// st_mtime, since 1970-01-01.
+    pub modified: Duration,
+    /// The shell has held a descriptor on this inode ever since it gave out `handle`.
+    pub held: bool,
+}
+
+/// One stable look at a container's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Whose folder.
+    pub container: Container,
+    /// Its log files in any order; a rename chain may be half done in it.
+    pub files: Vec<Listed>,
+}
+
+/// Why a file could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// No file with this handle's inode is to be found any more.
+    Gone,
+    /// Its first line is not what it was, or it is shorter than what was read: another file's
+    /// bytes are there now (truncated, copytruncate, inode reused).
+    Replaced,
+    /// The gzip stream is damaged or ends too early.
+    Torn,
+    /// Any other error (EIO, EACCES, ESTALE, no descriptors): worth another try later.
+    Io,
+}
+
+/// What became of one attempt to send a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The service took it (2xx).
+    Accepted,
+    /// The service or the way to it is failing for now: connection, timeout, 429, 5xx.
+    Unavailable {
+        /// The service's `Retry-After`, when it sent one.
+        retry_after: Option<Duration>,
+    },
+    /// The service refuses this body: 400, 413.
+    Refused,
+    /// The service refuses us, whatever the body: 401, 403, 404. An operator's matter.
+    Denied,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A container's folder was looked at.
+    Listing(Listing),
+    /// The answer to [`Action::Read`].
+    Chunk {
+        /// The file that was read.
+        handle: FileHandle,
+        /// Where the bytes stand in the (uncompressed) file.
+        offset: u64,
+        /// The bytes; fewer than asked for, or none, at the file's present end.
+        bytes: &'a [u8],
+        /// Bytes of a sparse hole that was skipped in front of `bytes`: `offset` is behind it.
+        hole_bytes: u64,
+        /// The read met the end of the file (for gzip: the intact end of the stream).
+        end: bool,
+        /// No name is left for the inode (st_nlink is 0).
+        unlinked: bool,
+        /// st_mtime when the file was read, since 1970-01-01.
+        modified: Duration,
+    },
+    /// [`Action::Read`] failed.
+    ReadFailed {
+        /// The file.
+        handle: FileHandle,
+        /// Why.
+        error: ReadError,
+    },
+    /// The answer to [`Action::Send`].
+    Sent {
+        /// The batch.
+        batch: BatchId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// Everything up to this checkpoint is on disk, fsynced, folder included.
+    Saved(SaveId),
+    /// This checkpoint is not on disk; the previous one still is.
+    SaveFailed(SaveId),
+    /// Stop reading; send what is in memory.
+    Drain,
+    /// Nothing but the time.
+    Tick,
+}
+
+/// The start of a file, to be compared with the file whenever it is read: bytes are only worth
+/// anything if the file still begins with its first line *after* they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Length of the first line with its newline (or of all the bytes of a finished file).
+    pub len: u32,
+    /// `head_hash` of those bytes.
+    pub hash: u64,
+    /// Where the first line starts: behind the NULs that a truncation may have left.
+    pub offset: u64,
+}
+
+/// The shell is to do this.
+#[derive(Debug)]
+pub enum Action {
+    /// Read up to `len` bytes at `offset` and answer with [`Event::Chunk`] or
+    /// [`Event::ReadFailed`]; at most one read is under way.
+    Read {
+        /// Whose file.
+        container: ContainerId,
+        /// The file.
+        handle: FileHandle,
+        /// Offset in the uncompressed bytes.
+        offset: u64,
+        /// Most bytes wanted.
+        len: u32,
+        /// To be verified after the bytes were read; `None` while it is not known.
+        head: Option<Head>,
+    },
+    /// The file is read to its end (or given up): its descriptor is not needed any more.
+    Close {
+        /// The file.
+        handle: FileHandle,
+    },
+    /// Look at this container's folder again and answer with [`Event::Listing`].
+    List(ContainerId),
+    /// Sign and send this body, once; answer with [`Event::Sent`].
+    Send {
+        /// The batch.
+        batch: BatchId,
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// One PutLogs body. It does not change between attempts.
+        body: Arc<Vec<u8>>,
+        /// Entries in it.
+        entries: u32,
+    },
+    /// The batch is settled: whatever the shell keeps for it can go.
+    Forget(BatchId),
+    /// Make this checkpoint durable; answer with [`Event::Saved`] or [`Event::SaveFailed`].
+    /// At most one is under way.
+    Save {
+        /// Its number.
+        id: SaveId,
+        /// The file's bytes.
+        bytes: Vec<u8>,
+    },
+    /// Something the operator should read: counted, and logged by the shell.
+    Report(Notice),
+}
+
+/// What the core has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Bytes are gone that were never shipped.
+    Lost {
+        /// Whose.
+        container: ContainerId,
+        /// The generation, as it stands in entry ids.
+        generation: String,
+        /// First byte lost.
+        from: u64,
+        /// One past the last byte lost, when it is known.
+        to: Option<u64>,
+        /// Why.
+        reason: LossReason,
+        /// Time of the last line shipped, when there is one.
+        last_time: String,
+    },
+    /// A damaged compressed file; said once a file.
+    Torn {
+        /// Whose.
+        container: ContainerId,
+        /// Its position (`.n.gz`).
+        position: u32,
+    },
+    /// A container's log begins here: `resumed` is false for one never seen before.
+    Opened {
+        /// Whose.
+        container: ContainerId,
+        /// Generations known.
+        generations: u32,
+        /// True when a checkpoint knew the container.
+        resumed: bool,
+    },
+}
+
+/// Why bytes were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    /// Rotation removed the file before it was read.
+    RotatedAway,
+    /// The container's folder went with unread bytes in it.
+    Removed,
+    /// The file was truncated, or replaced in place.
+    Truncated,
+    /// A compressed file is damaged beyond this point.
+    Damaged,
+}
+
+impl LossReason {
+    /// The word used in metrics, logs and the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RotatedAway => "rotated_away",
+            Self::Removed => "removed",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Counters that the shell shows as metrics and status.
+
+use crate::event::ContainerId;
+
+/// Totals since the pipeline was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Log file bytes consumed.
+    pub read_bytes: u64,
+    /// Docker lines consumed.
+    pub lines: u64,
+    /// Entries written into bodies.
+    pub entries: u64,
+    /// Entries accepted by the service.
+    pub accepted_entries: u64,
+    /// Body bytes accepted by the service.
+    pub accepted_bytes: u64,
+    /// Batches accepted.
+    pub accepted_batches: u64,
+    /// Lines that were not Docker's JSON and were shipped as text.
+    pub malformed_lines: u64,
+    /// Lines skipped because they are older than the log's retention.
+    pub expired_lines: u64,
+    /// Lines skipped because they are older than `start_at` at the first start.
+    pub skipped_lines: u64,
+    /// NUL bytes (holes included) dropped.
+    pub nul_bytes: u64,
+    /// Parts that a long line was split into.
+    pub parts: u64,
+    /// Attempts that ended in [`crate::Outcome::Unavailable`].
+    pub unavailable: u64,
+    /// Attempts that ended in [`crate::Outcome::Refused`].
+    pub refused: u64,
+    /// Attempts that ended in [`crate::Outcome::Denied`].
+    pub denied: u64,
+    /// Checkpoints that failed to be saved.
+    pub saves_failed: u64,
+    /// Checkpoints saved.
+    pub saves: u64,
+    /// Losses reported.
+    pub losses: u64,
+    /// Bytes known to be lost (a lower bound).
+    pub lost_bytes: u64,
+}
+
+/// What is going on now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Containers followed.
+    pub containers: usize,
+    /// Generations known to be on disk or held.
+    pub generations: usize,
+    /// Bytes of bodies and joins in memory.
+    pub memory_bytes: usize,
+    /// Batches being sent.
+    pub in_flight: usize,
+    /// Batches sealed and waiting, those being sent not counted.
+    pub queued: usize,
+    /// Log file bytes seen on disk and not yet accepted; compressed files count as they are.
+    pub lag_bytes: u64,
+    /// The service is refusing us (401, 403, 404).
+    pub denied: bool,
+    /// The service cannot be reached or is throttling.
+    pub unavailable: bool,
+}
+
+/// One container's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerStatus {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// Generations known.
+    pub generations: usize,
+    /// Bytes read, since the agent's start.
+    pub read_bytes: u64,
+    /// Bytes seen and not yet accepted.
+    pub lag_bytes: u64,
+    /// Time of the last line accepted; empty when there is none.
+    pub last_time: String,
+}
