@@ -1,0 +1,22 @@
+# The only entry points; `make help` lists them. Each is a script of its own in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lint-deps image
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## watch real containers' logs arrive, through a kill of the agent (2 minutes)
+	@scripts/demo
+
+test: ## everything that must hold; installs what it needs (root or sudo)
+	@scripts/test
+
+lint: ## formatting, clippy, documentation, house limits, dependencies
+	@scripts/lint
+
+lint-deps: ## licences, sources and banned crates of the dependency tree
+	@scripts/lint-deps
+
+image: ## build the agent's container image
+	@scripts/docker-engine
+	@scripts/agent-image
