@@ -1,1 +1,42 @@
-//! Signed requests to Oracle Cloud.
+//! Signed requests to Oracle Cloud: request signing, credentials, endpoints, PutLogs.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), oci::Error> {
+//! use oci::{AuthKind, Client, ClientOptions, ConfigSource, ContentEncoding, Credentials};
+//! use oci::{Endpoint, LogClient, Service};
+//!
+//! let credentials = Credentials::load(AuthKind::ApiKey, &ConfigSource::process())?;
+//! let client = Client::new(credentials, &ClientOptions::default())?;
+//! let endpoint = Endpoint::of(Service::LoggingIngestion, &client.region().await?)?;
+//! let logs = LogClient::new(client, endpoint);
+//! let body = bytes::Bytes::from_static(b"{}");
+//! let sha256 = oci::digest(&body);
+//! logs.put_logs(&"ocid1.log.x".parse()?, body, &sha256, ContentEncoding::Identity).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api_key;
+mod client;
+mod config;
+mod credential;
+mod endpoint;
+mod environment;
+mod error;
+mod key;
+mod logging;
+mod pem;
+mod region;
+mod signer;
+
+pub use api_key::ApiKey;
+pub use client::{Client, ClientOptions};
+pub use config::ConfigSource;
+pub use credential::{AuthKind, Credentials};
+pub use endpoint::{Endpoint, Service};
+pub use environment::Environment;
+pub use error::{Error, ErrorKind, Result};
+pub use key::PrivateKey;
+pub use logging::{Accepted, ContentEncoding, LogClient, LogId};
+pub use region::{KnownBy, Region};
+pub use signer::{BodyHeaders, Digest, SignedParts, Signer, digest, encode_digest};

@@ -1,0 +1,117 @@
+//! Where a service answers: scheme, host and port.
+
+use std::fmt;
+
+use url::{Position, Url};
+
+use crate::error::{Error, Result};
+use crate::region::Region;
+
+/// A service of Oracle Cloud, by the template of its host name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Service {
+    /// `ingestion.logging.{region}.oci.{domain}`: PutLogs.
+    LoggingIngestion,
+    /// `objectstorage.{region}.{domain}`.
+    ObjectStorage,
+    /// `auth.{region}.{domain}`: federation.
+    Auth,
+}
+
+/// The base of a service's URLs: `scheme://host[:port]`, no path.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    url: Url,
+}
+
+impl Endpoint {
+    /// The public endpoint of `service` in `region`, over https.
+    ///
+    /// A region that is itself a domain (`foo.bar.com`) is put after the service's name alone.
+    ///
+    /// # Errors
+    /// When the parts do not make a host name.
+    pub fn of(service: Service, region: &Region) -> Result<Self> {
+        let (name, after_region) = match service {
+            Service::LoggingIngestion => ("ingestion.logging", ".oci"),
+            Service::ObjectStorage => ("objectstorage", ""),
+            Service::Auth => ("auth", ""),
+        };
+        let domain = region.domain();
+        if region.id() == domain {
+            return Self::parse(&format!("https://{name}.{domain}"));
+        }
+        Self::parse(&format!(
+            "https://{name}.{}{after_region}.{domain}",
+            region.id()
+        ))
+    }
+
+    /// An explicit endpoint: `http` or `https`, a host, an optional port; no path, query or user.
+    ///
+    /// # Errors
+    /// When it is anything else; the text is not repeated if it holds a user or password.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text.trim();
+        let url = Url::parse(text)
+            .map_err(|error| Error::config(format!("endpoint is not a URL: {error}")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::config(
+                "endpoint must not hold a user name or password",
+            ));
+        }
+        let refuse = |what: &str| Err(Error::config(format!("endpoint {text:?} {what}")));
+        if !matches!(url.scheme(), "http" | "https") {
+            return refuse("must begin with http:// or https://");
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return refuse("has no host");
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return refuse("must end after the host and port");
+        }
+        Ok(Self { url })
+    }
+
+    /// The URL of `target`: an encoded path that begins with `/`, and an optional query.
+    pub(crate) fn join(&self, target: &str) -> Result<Url> {
+        let base = self.url.as_str().trim_end_matches('/');
+        let url = Url::parse(&format!("{base}{target}"))
+            .map_err(|error| Error::config(format!("{base}{target} is not a URL: {error}")))?;
+        // A URL parser resolves `..` and re-encodes: what is signed must be what is sent.
+        if request_target(&url) != target {
+            return Err(Error::config(format!(
+                "{target:?} is not a normal path and query"
+            )));
+        }
+        Ok(url)
+    }
+
+    /// Whether requests go over TLS.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The host, without a port; an IPv6 address has its brackets.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+}
+
+/// The request line's target for `url`: path and query, byte for byte.
+pub(crate) fn request_target(url: &Url) -> &str {
+    &url[Position::BeforePath..Position::AfterQuery]
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
