@@ -1,7 +1,12 @@
 //! A user's API key, from `~/.oci/config` or the environment.
 
-use crate::config::ConfigSource;
+use std::sync::Arc;
+
+use crate::config::{
+    self, ConfigSource, FINGERPRINT, Key, Profile, SECURITY_TOKEN_FILE, Setting, TENANCY, USER,
+};
 use crate::error::{Error, Result};
+use crate::key::PrivateKey;
 use crate::region::Region;
 use crate::signer::Signer;
 
@@ -13,17 +18,74 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    pub(crate) fn load(_source: &ConfigSource) -> Result<Self> {
-        Err(Error::config("API keys are not read yet"))
+    /// Loads the key that `source` names, and compares it with the fingerprint beside it.
+    ///
+    /// # Errors
+    /// Kind `Config` or `Credentials`, naming file, profile and key.
+    pub fn load(source: &ConfigSource) -> Result<Self> {
+        let profile = Profile::load(source)?;
+        let user = require_ocid(&profile, USER).map_err(|error| hint_session(&profile, error))?;
+        let tenancy = require_ocid(&profile, TENANCY)?;
+        let fingerprint = profile.require(FINGERPRINT)?;
+        if !config::is_fingerprint(&fingerprint.value) {
+            return Err(Error::config(format!(
+                "{} is not sixteen lower-case hex bytes with colons",
+                fingerprint.origin
+            )));
+        }
+        let key = load_key(&profile)?;
+        compare(&fingerprint, &key)?;
+        let key_id = [tenancy.as_str(), user.as_str(), &fingerprint.value].join("/");
+        let signer = Signer::new(key_id, Arc::new(key));
+        Ok(Self {
+            signer,
+            region: profile.region()?,
+        })
     }
 
     pub(crate) fn signer(&self) -> Signer {
         self.signer.clone()
     }
 
-    pub(crate) fn region(&self) -> Result<Region> {
-        self.region
-            .clone()
-            .ok_or_else(|| Error::config("no region is configured"))
+    /// The configured region, when there is one.
+    pub fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
     }
+}
+
+/// Reads the private key of `profile`, opening it with its passphrase when it has one.
+pub(crate) fn load_key(profile: &Profile<'_>) -> Result<PrivateKey> {
+    let text = profile.key_text()?;
+    let passphrase = profile.passphrase();
+    let passphrase = passphrase.as_ref().map(|setting| setting.value.as_str());
+    PrivateKey::from_pem(&text.value, passphrase).map_err(|error| error.while_doing(text.origin))
+}
+
+fn require_ocid(profile: &Profile<'_>, key: Key) -> Result<String> {
+    let setting = profile.require(key)?;
+    if !config::is_ocid(&setting.value) {
+        return Err(Error::config(format!("{} is not an OCID", setting.origin)));
+    }
+    Ok(setting.value.to_string())
+}
+
+fn hint_session(profile: &Profile<'_>, error: Error) -> Error {
+    match profile.get(SECURITY_TOKEN_FILE) {
+        Some(token) => error.with_hint(format!(
+            "there is a {}: if that is what you mean, use auth security_token",
+            token.origin
+        )),
+        None => error,
+    }
+}
+
+fn compare(fingerprint: &Setting, key: &PrivateKey) -> Result<()> {
+    let actual = key.fingerprint();
+    if *fingerprint.value == actual {
+        return Ok(());
+    }
+    Err(Error::credentials(format!(
+        "{} is {}, but the private key has {actual}: they do not belong together",
+        fingerprint.origin, *fingerprint.value,
+    )))
 }

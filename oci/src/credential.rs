@@ -83,7 +83,11 @@ impl Credentials {
 
     pub(crate) async fn region(&self) -> Result<Region> {
         match self {
-            Self::ApiKey(key) => key.region(),
+            Self::ApiKey(key) => key.region().cloned().ok_or_else(no_region),
         }
     }
+}
+
+fn no_region() -> Error {
+    Error::config("no region is configured: set region in the profile, or OCI_CLI_REGION")
 }

@@ -23,11 +23,14 @@ mod credential;
 mod endpoint;
 mod environment;
 mod error;
+mod ini;
 mod key;
 mod logging;
 mod pem;
 mod region;
 mod signer;
+mod transport;
+mod trust;
 
 pub use api_key::ApiKey;
 pub use client::{Client, ClientOptions};
