@@ -1,5 +1,7 @@
 //! RSA private keys, from PEM to signature.
 
+mod encrypted;
+
 use std::fmt;
 
 use md5::{Digest as _, Md5};
@@ -8,7 +10,7 @@ use ring::rsa::KeyPair;
 use ring::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 
 use crate::error::{Error, Result};
-use crate::pem;
+use crate::pem::{self, Block};
 
 /// An RSA key of 2048 to 4096 bits that signs with PKCS #1 v1.5 and SHA-256.
 pub struct PrivateKey {
@@ -17,22 +19,41 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads an unencrypted PKCS #1 or PKCS #8 key from PEM.
+    /// Reads a key from PEM: PKCS #1, PKCS #8, PKCS #8 under PBES2, or OpenSSL's older
+    /// `Proc-Type: 4,ENCRYPTED`. Text around the block is ignored. A passphrase that is not needed
+    /// is ignored too: a profile may inherit it from `DEFAULT`, and Oracle's SDK does the same.
     ///
     /// # Errors
-    /// Kind `Credentials`, saying what the text is instead.
+    /// Kind `Credentials`, saying what the text is instead and never repeating any of it.
     pub fn from_pem(text: &str, passphrase: Option<&str>) -> Result<Self> {
-        let _ = passphrase;
         let blocks = pem::parse(text).map_err(|error| Error::credentials(error.to_string()))?;
-        let block = blocks
-            .iter()
-            .find(|block| block.label.ends_with("PRIVATE KEY"))
-            .or(blocks.first())
-            .ok_or_else(|| Error::credentials("no PEM block"))?;
+        let is_key = |block: &&Block| block.label.ends_with("PRIVATE KEY");
+        match blocks.iter().find(is_key).or(blocks.first()) {
+            Some(block) => Self::from_block(block, passphrase),
+            None => Err(Error::credentials(pem::PemError::NoBlock.to_string())),
+        }
+    }
+
+    fn from_block(block: &Block, passphrase: Option<&str>) -> Result<Self> {
+        let needed = || {
+            passphrase.ok_or_else(|| {
+                Error::credentials("the private key is encrypted, and no passphrase is given")
+                    .with_hint("set pass_phrase beside key_file, or OCI_CLI_PASSPHRASE")
+            })
+        };
         match block.label.as_str() {
+            "RSA PRIVATE KEY" if encrypted::is_legacy(block) => {
+                let der = encrypted::open_legacy(block, needed()?)?;
+                // Padding is right once in 256 times by chance: then this is what fails.
+                Self::from_pkcs1(&der).map_err(|error| or_wrong_passphrase(error, &der))
+            }
             "RSA PRIVATE KEY" => Self::from_pkcs1(&block.der),
             "PRIVATE KEY" => Self::from_pkcs8(&block.der),
-            other => Err(Error::credentials(format!("not a private key: {other}"))),
+            "ENCRYPTED PRIVATE KEY" => {
+                let der = encrypted::open_pkcs8(&block.der, needed()?)?;
+                Self::from_pkcs8(&der).map_err(|error| or_wrong_passphrase(error, &der))
+            }
+            other => Err(not_a_key(other)),
         }
     }
 
@@ -82,7 +103,36 @@ impl fmt::Debug for PrivateKey {
 }
 
 fn rejected(error: ring::error::KeyRejected) -> Error {
-    Error::credentials(format!("the private key is not usable: {error}"))
+    let message = match error.to_string().as_str() {
+        "TooSmall" => "the private key has fewer than 2048 bits".to_owned(),
+        "TooLarge" => "the private key has more than 4096 bits".to_owned(),
+        "WrongAlgorithm" => "the private key is no RSA key, which is what OCI takes".to_owned(),
+        other => format!("the private key is malformed ({other})"),
+    };
+    Error::credentials(message)
+}
+
+fn or_wrong_passphrase(error: Error, der: &[u8]) -> Error {
+    const SEQUENCE: u8 = 0x30;
+    if der.first() == Some(&SEQUENCE) {
+        error
+    } else {
+        encrypted::wrong_passphrase()
+    }
+}
+
+fn not_a_key(label: &str) -> Error {
+    match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => {
+            Error::credentials("authentication requires a private key, but this is a public key")
+        }
+        "OPENSSH PRIVATE KEY" => Error::credentials("this is a key in OpenSSH's own format")
+            .with_hint("convert a copy with: ssh-keygen -p -m PEM -f COPY"),
+        "EC PRIVATE KEY" => {
+            Error::credentials("the private key is no RSA key, which is what OCI takes")
+        }
+        other => Error::credentials(format!("this is no private key but a PEM block {other:?}")),
+    }
 }
 
 /// `bytes` in lower-case hex, with a colon between two.
