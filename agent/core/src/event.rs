@@ -51,7 +51,9 @@ impl fmt::Display for ContainerId {
 
 impl fmt::Debug for ContainerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..6]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -67,6 +69,11 @@ pub struct BatchId(pub u64);
 /// Names one version of the checkpoint; later versions have higher numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SaveId(pub u64);
+
+impl SaveId {
+    /// The first checkpoint of a state folder.
+    pub const FIRST: Self = Self(1);
+}
 
 /// What the shell knows of a container besides its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +201,7 @@ pub enum Event<'a> {
 pub struct Head {
     /// Length of the first line with its newline (or of all the bytes of a finished file).
     pub len: u32,
-    /// `head_hash` of those bytes.
+    /// [`crate::file_id::head_hash`] of those bytes.
     pub hash: u64,
     /// Where the first line starts: behind the NULs that a truncation may have left.
     pub offset: u64,

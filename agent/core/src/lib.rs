@@ -3,13 +3,36 @@
 //! No I/O, no clock, no threads, no randomness but its seed: the same events at the same times
 //! give the same actions. Bytes come in as [`Event::Chunk`], request bodies go out as
 //! [`Action::Send`], and the checkpoint ([`Action::Save`]) only ever covers what was accepted.
+//!
+//! Along the data: [`chain`] (which file is which), [`docker`] and [`escape`] (a line), [`join`]
+//! (pieces), [`entry`] and [`batch`] (a body), [`outbox`] and [`retry`] (its way), [`inflight`]
+//! (what is committed), [`checkpoint`].
 
+mod batch;
+pub mod chain;
+pub mod checkpoint;
+pub mod docker;
+pub mod entry;
+pub mod escape;
 pub mod event;
+pub mod file_id;
+mod follow;
+mod inflight;
+pub mod join;
 pub mod limits;
+mod outbox;
 pub mod pipeline;
+mod probe;
+mod retry;
+mod saver;
+mod schedule;
 pub mod settings;
+pub mod stamp;
+mod state;
 pub mod stats;
+mod tail;
 
+pub use checkpoint::CheckpointError;
 pub use event::{
     Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, LossReason,
     Notice, Now, Outcome, ReadError, SaveId,

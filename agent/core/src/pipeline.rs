@@ -1,68 +1,275 @@
 //! The pipeline: events in, actions out.
 
+mod reading;
+mod shipping;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::event::{Action, Event, Now};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::event::{Action, ContainerId, Event, FileHandle, Notice, Now};
+use crate::follow::{Follow, Reading};
+use crate::limits;
+use crate::outbox::Outbox;
+use crate::saver::Saver;
+use crate::schedule::Schedule;
 use crate::settings::Settings;
+use crate::stamp;
 use crate::stats::{ContainerStatus, Gauges, Stats};
 
 /// One pipeline: some containers, their batches in flight, one checkpoint.
 #[derive(Debug)]
 pub struct Pipeline {
     settings: Settings,
+    /// The checkpoint but for the containers.
+    state: Checkpoint,
+    follows: BTreeMap<ContainerId, Follow>,
+    outbox: Outbox,
+    saver: Saver,
+    schedule: Schedule,
+    reading: Option<(ContainerId, Reading)>,
+    actions: VecDeque<Action>,
+    join_bytes: usize,
+    stats: Stats,
+    draining: bool,
 }
 
-/// A checkpoint that cannot be understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointError(pub String);
-
 impl Pipeline {
-    /// A pipeline that knows nothing: the agent's very first start. `epoch` is a random number
-    /// that tells this state folder from others; it becomes part of the checkpoint.
-    pub fn new(settings: Settings, epoch: u64) -> Self {
-        let _ = epoch;
-        Self { settings }
+    /// A pipeline that knows nothing: the agent's very first start, at wall time `wall`. `epoch`
+    /// is a random number that tells this state folder from others.
+    pub fn new(settings: Settings, epoch: u64, wall: Duration) -> Self {
+        let state = Checkpoint {
+            epoch,
+            first_start: stamp::from_wall(wall),
+            start_cutoff: settings.start_cutoff.clone(),
+            containers: Vec::new(),
+        };
+        Self::with(settings, state, Saver::new())
     }
 
     /// A pipeline that goes on where this checkpoint stands.
+    ///
+    /// # Errors
+    /// When the bytes are not a checkpoint that this release reads.
     pub fn resume(settings: Settings, checkpoint: &[u8]) -> Result<Self, CheckpointError> {
-        let _ = checkpoint;
-        Ok(Self { settings })
+        let mut state = Checkpoint::decode(checkpoint)?;
+        let containers = std::mem::take(&mut state.containers);
+        let mut pipeline = Self::with(settings, state, Saver::resumed());
+        for container in containers {
+            let Some(id) = ContainerId::from_hex(&container.id) else {
+                return Err(CheckpointError::Damaged(format!(
+                    "container id {}",
+                    container.id
+                )));
+            };
+            let tail = container.restore(id, pipeline.state.epoch);
+            let follow = Follow::new(tail, pipeline.settings.poll_interval);
+            pipeline.follows.insert(id, follow);
+            pipeline.relabel(id);
+            pipeline.actions.push_back(Action::List(id));
+        }
+        Ok(pipeline)
+    }
+
+    fn with(mut settings: Settings, state: Checkpoint, saver: Saver) -> Self {
+        // Room for a body being built, one on its way, and the lines under way.
+        settings.batch_bytes_max = settings
+            .batch_bytes_max
+            .min(settings.memory_bytes_max / 3)
+            .clamp(limits::BATCH_BYTES_MIN, limits::BATCH_BYTES_LIMIT);
+        Self {
+            outbox: Outbox::new(&settings),
+            settings,
+            state,
+            follows: BTreeMap::new(),
+            saver,
+            schedule: Schedule::default(),
+            reading: None,
+            actions: VecDeque::new(),
+            join_bytes: 0,
+            stats: Stats::default(),
+            draining: false,
+        }
     }
 
     /// Tells the core what happened.
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
-        let _ = (now, event, &self.settings);
+        match event {
+            Event::Listing(listing) => self.listing(now, listing),
+            Event::Chunk {
+                handle,
+                offset,
+                bytes,
+                hole_bytes,
+                end,
+                ..
+            } => {
+                let chunk = Chunk {
+                    handle,
+                    offset,
+                    bytes,
+                    hole_bytes,
+                    end,
+                };
+                self.chunk(now, &chunk);
+            }
+            Event::ReadFailed { handle, error } => self.read_failed(now, handle, error),
+            Event::Sent { batch, outcome } => self.sent(now, batch, &outcome),
+            Event::Saved(id) => {
+                self.stats.saves += 1;
+                self.saver.saved(id);
+                let gated =
+                    |follow: &Follow| follow.tail.chain.cursor().is_some_and(|g| g.gate.is_some());
+                let waiting: Vec<_> = self
+                    .follows
+                    .iter()
+                    .filter(|(_, f)| gated(f))
+                    .map(|(&id, _)| id)
+                    .collect();
+                waiting.into_iter().for_each(|id| self.schedule.enqueue(id));
+            }
+            Event::SaveFailed(id) => {
+                self.stats.saves_failed += 1;
+                self.saver.failed(now.mono, id);
+            }
+            Event::Drain => self.draining = true,
+            Event::Tick => {}
+        }
     }
 
     /// The next thing to do, if any.
     pub fn poll_action(&mut self, now: Now) -> Option<Action> {
-        let _ = now;
-        None
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            self.seal_by_age(now.mono);
+            if let Some(action) = self.outbox.send(now.mono) {
+                return Some(action);
+            }
+            let interval = if self.draining {
+                Duration::ZERO
+            } else {
+                self.settings.save_interval
+            };
+            if let Some(id) = self.saver.start(now.mono, interval) {
+                return Some(Action::Save {
+                    id,
+                    bytes: self.checkpoint().encode(),
+                });
+            }
+            if self.draining || self.reading.is_some() || self.is_full() {
+                return None;
+            }
+            let id = self.schedule.next(now.mono)?;
+            self.step(now, id);
+        }
     }
 
     /// When to send [`Event::Tick`] if nothing else happens, on the monotonic clock.
     pub fn next_deadline(&self) -> Option<Duration> {
-        None
+        let interval = if self.draining {
+            Duration::ZERO
+        } else {
+            self.settings.save_interval
+        };
+        let seal = self
+            .outbox
+            .open
+            .since()
+            .map(|since| since + self.settings.batch_age_max);
+        let seal = seal.filter(|_| self.outbox.has_slot());
+        let timer = self
+            .schedule
+            .deadline()
+            .filter(|_| !self.draining && !self.is_full());
+        [
+            self.outbox.deadline(),
+            self.saver.deadline(interval),
+            seal,
+            timer,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// After [`Event::Drain`]: all that was read is accepted and the last checkpoint is saved.
     pub fn is_drained(&self) -> bool {
-        true
+        self.draining && self.reading.is_none() && self.outbox.is_empty() && self.saver.is_clean()
     }
 
     /// Counters.
     pub fn stats(&self) -> &Stats {
-        unimplemented!()
+        &self.stats
     }
 
     /// The present state.
     pub fn gauges(&self) -> Gauges {
-        unimplemented!()
+        let (in_flight, sealed) = self.outbox.counts();
+        let gate = self.outbox.gate();
+        let generations = self
+            .follows
+            .values()
+            .map(|f| f.tail.chain.generations().len())
+            .sum();
+        Gauges {
+            containers: self.follows.len(),
+            generations,
+            memory_bytes: self.outbox.memory_bytes() + self.join_bytes,
+            in_flight,
+            queued: sealed - in_flight,
+            lag_bytes: self
+                .follows
+                .values()
+                .map(|follow| follow.tail.lag_bytes())
+                .sum(),
+            denied: gate.is_denied(),
+            unavailable: !gate.is_open() && !gate.is_denied(),
+        }
     }
 
     /// Each container, in the order of their ids.
     pub fn containers(&self) -> Vec<ContainerStatus> {
-        unimplemented!()
+        self.follows
+            .values()
+            .map(|follow| follow.tail.status())
+            .collect()
     }
+
+    fn is_full(&self) -> bool {
+        self.outbox.memory_bytes() + self.join_bytes > self.settings.memory_bytes_max
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let containers = self
+            .follows
+            .values()
+            .map(|follow| follow.tail.state())
+            .collect();
+        Checkpoint {
+            containers,
+            ..self.state.clone()
+        }
+    }
+
+    fn report(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            if let Notice::Lost { from, to, .. } = &notice {
+                self.stats.losses += 1;
+                self.stats.lost_bytes += to.map_or(0, |to| to - from);
+            }
+            self.actions.push_back(Action::Report(notice));
+        }
+    }
+}
+
+/// The bytes of [`Event::Chunk`].
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    handle: FileHandle,
+    offset: u64,
+    bytes: &'a [u8],
+    hole_bytes: u64,
+    end: bool,
 }

@@ -1,0 +1,390 @@
+//! A container's log is one chain of generations, oldest first. Which file is which generation is
+//! decided for the chain as a whole: first lines and order are what counts; device, inode, size
+//! and time of change only tell twins apart.
+
+use crate::entry::{GenerationId, IdPrefix};
+use crate::event::{ContainerId, FileHandle, Head, Listed, SaveId};
+use crate::file_id::{Fingerprint, generation_id};
+
+/// One file of the chain, present or gone.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Names it within this run.
+    pub key: u64,
+    /// Names it for ever.
+    pub id: GenerationId,
+    /// The start of its entries' ids.
+    pub prefix: IdPrefix,
+    /// Its first line.
+    pub fingerprint: Fingerprint,
+    /// Older generations with the same first line, when it was found.
+    pub twin: u32,
+    /// The file as last listed; of no file when it is gone.
+    pub listed: Option<Listed>,
+    /// The last listing that had it: what tells twins apart after a restart.
+    pub evidence: Option<Listed>,
+    /// The descriptor being read; may outlive the name.
+    pub handle: Option<FileHandle>,
+    /// Bytes known to be there, uncompressed: a lower bound.
+    pub size: u64,
+    /// Offset up to which it is read.
+    pub read: u64,
+    /// Offsets per stream up to which all is accepted or dropped with a reason.
+    pub committed: [u64; 2],
+    /// Offsets per stream that an earlier run committed: lines before them are passed over.
+    pub skip: [u64; 2],
+    /// Nothing will be appended any more.
+    pub closed: bool,
+    /// Read to its end, or lost beyond `read`.
+    pub finished: bool,
+    /// Listings in a row that did not have it.
+    pub missing: u32,
+    /// Not to be read before this checkpoint is saved: its name depends on the state.
+    pub gate: Option<SaveId>,
+    /// `read` moved since the last position was taken.
+    pub moved: bool,
+    /// A damaged stream was reported.
+    pub torn: bool,
+}
+
+impl Generation {
+    /// Everything in it is accepted or accounted for.
+    pub fn is_done(&self) -> bool {
+        self.finished && self.committed == [self.read; 2]
+    }
+}
+
+/// A listed file whose first line is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The file.
+    pub listed: Listed,
+    /// Its first line.
+    pub fingerprint: Fingerprint,
+    /// The generation it is known to be: the descriptor was held, or nothing about it changed.
+    pub known: Option<u64>,
+}
+
+/// The chain of one container.
+#[derive(Debug)]
+pub struct Chain {
+    container: ContainerId,
+    epoch: u64,
+    generations: Vec<Generation>,
+    next_key: u64,
+}
+
+/// What a listing changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Keys of generations found.
+    pub found: Vec<u64>,
+    /// One of them stands in front of bytes that are read already: lines do not join over that.
+    pub late: bool,
+    /// Keys of generations that no listing has any more, unread, with no descriptor left.
+    pub vanished: Vec<u64>,
+}
+
+impl Chain {
+    /// An empty chain.
+    pub fn new(container: ContainerId, epoch: u64) -> Self {
+        Self {
+            container,
+            epoch,
+            generations: Vec::new(),
+            next_key: 1,
+        }
+    }
+
+    /// Oldest first.
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// By key.
+    pub fn get_mut(&mut self, key: u64) -> Option<&mut Generation> {
+        self.generations
+            .iter_mut()
+            .find(|generation| generation.key == key)
+    }
+
+    /// By key.
+    pub fn get(&self, key: u64) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .find(|generation| generation.key == key)
+    }
+
+    /// By the descriptor being read.
+    pub fn by_handle(&self, handle: FileHandle) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .find(|generation| generation.handle == Some(handle))
+    }
+
+    /// The generation that a listed file is beyond doubt: its descriptor was held all the time,
+    /// or it is closed and nothing about it changed.
+    pub fn known(&self, listed: &Listed) -> Option<u64> {
+        let same = |generation: &&Generation| match generation.listed {
+            Some(before) if before.handle == listed.handle => {
+                (listed.held && before.held && listed.size >= before.size)
+                    || (before.size == listed.size && before.modified == listed.modified)
+            }
+            _ => listed.held && generation.handle == Some(listed.handle),
+        };
+        self.generations
+            .iter()
+            .find(same)
+            .map(|generation| generation.key)
+    }
+
+    /// The first generation that is not read to its end.
+    pub fn cursor(&self) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .find(|generation| !generation.finished)
+    }
+
+    /// Puts back a generation of a checkpoint, behind all others.
+    pub fn restore(&mut self, mut generation: Generation) -> u64 {
+        generation.key = self.next_key;
+        generation.prefix = IdPrefix::new(self.container, generation.id);
+        self.next_key += 1;
+        self.generations.push(generation);
+        self.next_key - 1
+    }
+
+    /// Takes a listing, oldest file first, into the chain. `newer`: there is a current file with
+    /// no first line yet, or the container is removed, so that nothing listed will grow. `next`
+    /// is the next checkpoint to be saved: names that depend on the state wait for it.
+    pub fn reconcile(&mut self, files: &[Candidate], newer: bool, next: SaveId) -> Change {
+        let matched = align(&self.generations, files);
+        let mut change = Change::default();
+        for generation in &mut self.generations {
+            generation.listed = None;
+        }
+        // Where the next generation goes that is found: behind the file before it.
+        let mut behind = 0;
+        for (index, file) in files.iter().enumerate() {
+            let at = match matched[index] {
+                Some(at_key) => self.position_of(at_key),
+                None => {
+                    change.late |= self.generations[behind..]
+                        .iter()
+                        .any(|later| later.read > 0);
+                    let generation = self.found(file, next);
+                    change.found.push(generation.key);
+                    // New files follow everything known, unless a known one follows them.
+                    let followed = matched[index..].iter().flatten().next();
+                    let at = followed.map_or(self.generations.len(), |&key| self.position_of(key));
+                    self.generations.insert(at, generation);
+                    at
+                }
+            };
+            self.generations[at].list(&file.listed);
+            behind = at + 1;
+        }
+        let last = self.generations.len().saturating_sub(1);
+        for (index, generation) in self.generations.iter_mut().enumerate() {
+            let rotated = generation.listed.is_some_and(|listed| listed.position > 0);
+            generation.closed |= index < last || newer || rotated;
+            generation.missing = if generation.listed.is_some() {
+                0
+            } else {
+                generation.missing + 1
+            };
+            if generation.missing > 1 && generation.handle.is_none() && !generation.finished {
+                change.vanished.push(generation.key);
+            }
+        }
+        change
+    }
+
+    /// Forgets what is accepted and gone. The newest stays: it tells where the chain ended.
+    pub fn prune(&mut self) {
+        let Some(newest) = self.generations.last().map(|generation| generation.key) else {
+            return;
+        };
+        let surplus = self
+            .generations
+            .len()
+            .saturating_sub(crate::limits::GENERATIONS_MAX);
+        let mut index = 0;
+        self.generations.retain(|generation| {
+            index += 1;
+            let gone = generation.listed.is_none() && generation.missing > 1;
+            generation.key == newest || !(generation.is_done() && (gone || index <= surplus))
+        });
+    }
+
+    fn position_of(&self, key: u64) -> usize {
+        self.generations
+            .iter()
+            .position(|generation| generation.key == key)
+            .unwrap_or_default()
+    }
+
+    fn found(&mut self, file: &Candidate, next: SaveId) -> Generation {
+        let twins = self
+            .generations
+            .iter()
+            .filter(|other| alike(other, file))
+            .map(|other| other.twin + 1);
+        let twin = twins.max().unwrap_or(0);
+        let id = generation_id(&file.fingerprint, twin, self.epoch);
+        let gate = match twin {
+            0 if file.fingerprint.complete => None,
+            // Its name holds the epoch, which every checkpoint has.
+            0 => Some(SaveId::FIRST),
+            _ => Some(next),
+        };
+        let key = self.next_key;
+        self.next_key += 1;
+        Generation {
+            key,
+            id,
+            prefix: IdPrefix::new(self.container, id),
+            fingerprint: file.fingerprint,
+            twin,
+            listed: None,
+            evidence: None,
+            handle: None,
+            size: 0,
+            read: 0,
+            committed: [0; 2],
+            skip: [0; 2],
+            closed: false,
+            finished: false,
+            missing: 0,
+            gate,
+            moved: false,
+            torn: false,
+        }
+    }
+}
+
+impl Generation {
+    fn list(&mut self, listed: &Listed) {
+        self.listed = Some(*listed);
+        self.evidence = Some(*listed);
+        if !listed.compressed {
+            self.size = self.size.max(listed.size);
+        }
+        // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
+        if self.handle.is_none() && !self.finished {
+            self.handle = Some(listed.handle);
+        }
+    }
+
+    /// Its descriptor shows another file's bytes, or none: reads on from the listed name if that
+    /// is another file.
+    pub fn forsake(&mut self, handle: FileHandle) {
+        if self.listed.is_some_and(|listed| listed.handle == handle) {
+            self.listed = None;
+        }
+        self.handle = self.listed.map(|listed| listed.handle);
+    }
+}
+
+fn alike(generation: &Generation, file: &Candidate) -> bool {
+    let (left, right): (Head, Head) = (generation.fingerprint.head, file.fingerprint.head);
+    left == right
+}
+
+/// The best order-preserving assignment of files to generations; of equally good ones that which
+/// takes older files for known, so that a doubt leads to repetition and not to loss.
+fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+    let (rows, columns) = (generations.len(), files.len());
+    let width = columns + 1;
+    let mut best = vec![0u32; (rows + 1) * width];
+    let scores: Vec<u32> = generations
+        .iter()
+        .flat_map(|generation| {
+            files
+                .iter()
+                .map(|file| score(generation, file, generations, files))
+        })
+        .collect();
+    for row in (0..rows).rev() {
+        for column in (0..columns).rev() {
+            let skip = best[(row + 1) * width + column].max(best[row * width + column + 1]);
+            let taken = match scores[row * columns + column] {
+                0 => 0,
+                score => score + best[(row + 1) * width + column + 1],
+            };
+            best[row * width + column] = skip.max(taken);
+        }
+    }
+    let mut matched = vec![None; columns];
+    let (mut row, mut column) = (0, 0);
+    while row < rows && column < columns {
+        let here = best[row * width + column];
+        let score = scores[row * columns + column];
+        if score > 0 && here == score + best[(row + 1) * width + column + 1] {
+            matched[column] = Some(generations[row].key);
+            row += 1;
+            column += 1;
+        } else if here == best[(row + 1) * width + column] {
+            row += 1;
+        } else {
+            column += 1;
+        }
+    }
+    matched
+}
+
+const CERTAIN: u32 = 1 << 20;
+const PROVEN: u32 = 16;
+const LIKELY: u32 = 8;
+const POSSIBLE: u32 = 4;
+
+/// How well a file fits a generation; 0 when it cannot be it.
+fn score(
+    generation: &Generation,
+    file: &Candidate,
+    all: &[Generation],
+    files: &[Candidate],
+) -> u32 {
+    match file.known {
+        Some(key) if key == generation.key => return CERTAIN,
+        Some(_) => return 0,
+        None => {}
+    }
+    let listed = &file.listed;
+    let reached = generation
+        .read
+        .max(generation.committed[0])
+        .max(generation.committed[1]);
+    if !alike(generation, file) || (!listed.compressed && listed.size < reached) {
+        return 0;
+    }
+    let alone = all.iter().filter(|other| alike(other, file)).count() == 1
+        && files
+            .iter()
+            .filter(|other| alike(generation, other))
+            .count()
+            == 1;
+    let Some(before) = &generation.evidence else {
+        return POSSIBLE;
+    };
+    let same_inode = (before.device, before.inode) == (listed.device, listed.inode);
+    let unchanged = (before.size, before.modified) == (listed.size, listed.modified);
+    if same_inode && unchanged {
+        return PROVEN;
+    }
+    if alone {
+        return LIKELY;
+    }
+    // Twins: a plain file that was closed has not changed since; one that grew has kept its inode.
+    let may_be = match (before.compressed, listed.compressed) {
+        (false, false) if generation.closed => unchanged,
+        (false, false) => same_inode && listed.modified >= before.modified,
+        (false, true) => true,
+        (true, compressed) => compressed && unchanged,
+    };
+    if may_be { POSSIBLE } else { 0 }
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

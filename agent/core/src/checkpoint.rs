@@ -1,0 +1,141 @@
+//! The checkpoint file: what is accepted, by container, generation and stream.
+//!
+//! Format, version 1: one header line `platform-agent checkpoint 1 <crc32> <length>\n` (CRC-32 of
+//! the body as 8 hex digits, the body's length in bytes as decimal), then the body: JSON as the
+//! types below. A file of another version, length or checksum is refused whole.
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::GenerationId;
+use crate::inflight::GroupMark;
+
+const MAGIC: &str = "platform-agent checkpoint";
+/// The version written, and the only one read.
+pub const VERSION: u32 = 1;
+
+/// Why bytes are not a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// Not a checkpoint, or not a whole one.
+    Damaged(String),
+    /// Written by another release.
+    Version(u32),
+}
+
+impl std::fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Damaged(what) => write!(f, "checkpoint is damaged: {what}"),
+            Self::Version(found) => write!(
+                f,
+                "checkpoint has format version {found}, this release reads {VERSION}: \
+                 run the release that wrote it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {}
+
+/// A file of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationState {
+    /// As in entry ids.
+    pub id: GenerationId,
+    /// Where the first line starts.
+    pub head_offset: u64,
+    /// Its length.
+    pub head_len: u32,
+    /// Its hash.
+    pub head_hash: u64,
+    /// The first line is a whole Docker line.
+    pub head_complete: bool,
+    /// Older generations with the same first line.
+    pub twin: u32,
+    /// Committed offset of stdout and of stderr.
+    pub committed: [u64; 2],
+    /// Bytes known to be there.
+    pub size: u64,
+    /// Nothing will be appended.
+    pub closed: bool,
+    /// Read to its end, which is `size`.
+    pub finished: bool,
+    /// Device, inode, size on disk, time of change in nanoseconds, and `.gz` or not, as last seen.
+    pub evidence: Option<(u64, u64, u64, u64, bool)>,
+}
+
+/// A container's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerState {
+    /// 64 hex digits.
+    pub id: String,
+    /// Name when last seen.
+    pub name: String,
+    /// It was there at the very first start.
+    pub old: bool,
+    /// Time of the last line committed.
+    pub last_time: String,
+    /// Lines of which parts are committed, by stream.
+    pub groups: [Option<GroupMark>; 2],
+    /// Oldest first.
+    pub generations: Vec<GenerationState>,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Random number of this state folder.
+    pub epoch: u64,
+    /// Wall time of the very first start.
+    pub first_start: String,
+    /// Lines before this are skipped in old containers.
+    pub start_cutoff: String,
+    /// Containers in the order of their ids.
+    pub containers: Vec<ContainerState>,
+}
+
+impl Checkpoint {
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let crc = crc32fast::hash(&body);
+        let mut file = format!("{MAGIC} {VERSION} {crc:08x} {}\n", body.len()).into_bytes();
+        file.extend_from_slice(&body);
+        file
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// When a byte is missing or wrong, or the file is of another version.
+    pub fn decode(file: &[u8]) -> Result<Self, CheckpointError> {
+        let damaged = |what: &str| CheckpointError::Damaged(what.to_owned());
+        let end = memchr::memchr(b'\n', file).ok_or_else(|| damaged("no header"))?;
+        let header = std::str::from_utf8(&file[..end]).map_err(|_| damaged("no header"))?;
+        let fields = header
+            .strip_prefix(MAGIC)
+            .ok_or_else(|| damaged("not a checkpoint"))?;
+        let mut fields = fields.split_ascii_whitespace();
+        let version = fields.next().and_then(|field| field.parse().ok());
+        match version.ok_or_else(|| damaged("no version"))? {
+            VERSION => {}
+            other => return Err(CheckpointError::Version(other)),
+        }
+        let crc = fields
+            .next()
+            .and_then(|field| u32::from_str_radix(field, 16).ok());
+        let len = fields.next().and_then(|field| field.parse::<usize>().ok());
+        let body = &file[end + 1..];
+        if len != Some(body.len()) {
+            return Err(damaged("it is cut short"));
+        }
+        if crc != Some(crc32fast::hash(body)) {
+            return Err(damaged("its checksum is wrong"));
+        }
+        serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))
+    }
+}
+
+#[cfg(test)]
+#[path = "checkpoint_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! One line of a json-file log, as `daemon/logger/jsonfilelog` of moby writes it.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Deserialize;
+
+use crate::escape::{self, Check};
+use crate::stamp;
+
+/// Where the container wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Stream {
+    /// Standard output.
+    Stdout = 0,
+    /// Standard error.
+    Stderr = 1,
+}
+
+impl Stream {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// Docker's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Stdout => Self::Stderr,
+            Self::Stderr => Self::Stdout,
+        }
+    }
+}
+
+/// One decoded line: `text` is a valid JSON string body without the final newline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The value of `log`, escaped as it stands in the file.
+    pub text: Cow<'a, [u8]>,
+    /// It ended in a newline: not a piece that another one continues.
+    pub complete: bool,
+    /// Which stream.
+    pub stream: Stream,
+    /// RFC 3339 with up to nanoseconds, UTC.
+    pub time: Cow<'a, [u8]>,
+}
+
+const OPEN: &[u8] = br#"{"log":""#;
+const STDOUT: &[u8] = br#"","stream":"stdout","time":""#;
+const STDERR: &[u8] = br#"","stream":"stderr","time":""#;
+
+/// Splits a line of the fixed shape `{"log":"…","stream":"…","time":"…"}` (no newline) into the
+/// escaped value, stream and time, without looking at the value. The frame is found from the
+/// right: inside a JSON string no `","` can stand, as its quotes would be escaped, so if the value
+/// is valid (see [`escape::check`]) this is the only reading of the line.
+pub fn frame(line: &[u8]) -> Option<(&[u8], Stream, &[u8])> {
+    let rest = line.strip_suffix(b"\"}")?;
+    // The time holds no quote, so the last one in reach opens it.
+    let tail = rest
+        .len()
+        .checked_sub(stamp::LEN_MAX + 1)
+        .unwrap_or_default();
+    let open = tail + memchr::memrchr(b'"', &rest[tail..])?;
+    let time = &rest[open + 1..];
+    if !stamp::is_valid(time) {
+        return None;
+    }
+    let head = &rest[..=open];
+    let (head, stream) = match head.strip_suffix(STDOUT) {
+        Some(head) => (head, Stream::Stdout),
+        None => (head.strip_suffix(STDERR)?, Stream::Stderr),
+    };
+    Some((head.strip_prefix(OPEN)?, stream, time))
+}
+
+/// Splits the escaped final newline off: the text, and whether there was one.
+pub fn split_newline(value: &[u8]) -> (&[u8], bool) {
+    match value.strip_suffix(b"\\n") {
+        // An even run of backslashes before it is escaped backslashes: then it is a newline.
+        Some(text) if text.iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0 => {
+            (text, true)
+        }
+        _ => (value, false),
+    }
+}
+
+/// A line of the fixed shape with a valid value: the normal case, which copies nothing.
+#[inline]
+pub fn parse(line: &[u8]) -> Option<Record<'_>> {
+    let (value, stream, time) = frame(line)?;
+    if escape::check(value) != Check::Valid {
+        return None;
+    }
+    let (text, complete) = split_newline(value);
+    Some(Record {
+        text: Cow::Borrowed(text),
+        complete,
+        stream,
+        time: Cow::Borrowed(time),
+    })
+}
+
+/// What became of a line that [`parse`] does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusual<'a> {
+    /// Docker's all the same: attributes, no `log`, another order, or a value that was mended.
+    Record(Record<'a>),
+    /// Bytes that are no record (a torn write), then from `at` on something that may be one.
+    Glued {
+        /// Where the second part begins in the line.
+        at: usize,
+    },
+    /// Not Docker's JSON: shipped as text.
+    Malformed,
+}
+
+/// Reads a line that [`parse`] refused.
+pub fn parse_unusual(line: &[u8]) -> Unusual<'_> {
+    if let Some(record) = from_json(line) {
+        return Unusual::Record(record);
+    }
+    if let Some((value, stream, time)) = frame(line)
+        && escape::check(value) == Check::Repairable
+    {
+        let (text, complete) = split_newline(value);
+        let mut mended = Vec::with_capacity(text.len() + 16);
+        escape::repair(text, true, &mut mended);
+        let text = Cow::Owned(mended);
+        return Unusual::Record(Record {
+            text,
+            complete,
+            stream,
+            time: Cow::Borrowed(time),
+        });
+    }
+    // A write that stopped half way (full disk, crash), and the next line right behind it.
+    match memmem::rfind(line, OPEN) {
+        Some(at) if at > 0 && frame(&line[at..]).is_some() => Unusual::Glued { at },
+        _ => Unusual::Malformed,
+    }
+}
+
+#[derive(Deserialize)]
+struct JsonLine<'a> {
+    #[serde(borrow, default)]
+    log: Cow<'a, str>,
+    stream: &'a str,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+fn from_json(line: &[u8]) -> Option<Record<'static>> {
+    let parsed: JsonLine<'_> = serde_json::from_slice(line).ok()?;
+    let stream = Stream::ALL
+        .into_iter()
+        .find(|stream| stream.as_str() == parsed.stream)?;
+    if !stamp::is_valid(parsed.time.as_bytes()) {
+        return None;
+    }
+    let complete = parsed.log.ends_with('\n');
+    let log = parsed.log.strip_suffix('\n').unwrap_or(&parsed.log);
+    let mut text = Vec::with_capacity(log.len() + log.len() / 8);
+    escape::repair(log.as_bytes(), false, &mut text);
+    let time = parsed.time.into_owned().into_bytes();
+    Some(Record {
+        text: Cow::Owned(text),
+        complete,
+        stream,
+        time: Cow::Owned(time),
+    })
+}
+
+#[cfg(test)]
+#[path = "docker_tests.rs"]
+mod tests;

@@ -1,0 +1,229 @@
+//! Entry ids, and one OCI LogEntry written into a body.
+//!
+//! An id is `container(10) generation(12) offset(8)`, and for a part of a joined or split line
+//! `start(7) length(3)` behind it: base 32 digits in ASCII order, most significant first, so that
+//! ids sort as the lines stand in their file. Same id, same bytes: an id without a part is the one
+//! complete Docker line at that offset; one with a part names the piece that began the line, where
+//! the part starts in its decoded text, how long it is, and whether it is the last.
+
+use crate::event::ContainerId;
+use crate::limits::ID_BYTES_MAX;
+use crate::stamp;
+
+const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+const CONTAINER: usize = 10;
+const GENERATION: usize = 12;
+const OFFSET: usize = 8;
+const START: usize = 7;
+const LENGTH: usize = 3;
+const PREFIX: usize = CONTAINER + GENERATION;
+const LAST: u64 = 1 << 14;
+
+const _: () = {
+    assert!(PREFIX + OFFSET + START + LENGTH == ID_BYTES_MAX);
+    assert!(crate::limits::DATA_BYTES_MAX < LAST as usize);
+};
+
+/// Names a generation within its container; the same for the same file on every start.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct GenerationId(pub u64);
+
+impl GenerationId {
+    /// Bits that are kept.
+    pub const MASK: u64 = (1 << (5 * GENERATION)) - 1;
+}
+
+impl std::fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = [0; GENERATION];
+        digits(self.0, &mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// The start that all ids of one generation share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdPrefix([u8; PREFIX]);
+
+impl IdPrefix {
+    /// For this container's generation.
+    pub fn new(container: ContainerId, generation: GenerationId) -> Self {
+        let mut prefix = [0; PREFIX];
+        let (left, right) = prefix.split_at_mut(CONTAINER);
+        let head = container
+            .0
+            .iter()
+            .take(8)
+            .fold(0u64, |bits, &byte| bits << 8 | u64::from(byte));
+        digits(head >> (64 - 5 * CONTAINER), left);
+        digits(generation.0, right);
+        Self(prefix)
+    }
+}
+
+/// Where a part stands in the decoded text of its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// First byte of the part in the decoded line.
+    pub start: u64,
+    /// Its decoded length.
+    pub len: usize,
+    /// 0 for the first part.
+    pub index: u32,
+    /// No other part follows.
+    pub last: bool,
+}
+
+/// How entries are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Keep nanoseconds.
+    pub nanoseconds: bool,
+    /// Append ` [part 3]` or ` [part 4, last]` to the text of parts of a split line.
+    pub part_marks: bool,
+}
+
+/// One entry to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Container and generation.
+    pub prefix: &'a IdPrefix,
+    /// Offset of the line, or of its first piece.
+    pub offset: u64,
+    /// Which part of it, unless it is one complete Docker line.
+    pub part: Option<Part>,
+    /// A valid JSON string body.
+    pub text: &'a [u8],
+    /// A valid Docker time.
+    pub time: &'a [u8],
+}
+
+/// Appends `{"data":"…","id":"…","time":"…"}`.
+#[inline]
+pub fn write(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
+    let Entry {
+        prefix,
+        offset,
+        part,
+        text,
+        time,
+    } = *entry;
+    out.extend_from_slice(b"{\"data\":\"");
+    out.extend_from_slice(text);
+    if let Some(part) = part
+        && style.part_marks
+        && !(part.index == 0 && part.last)
+    {
+        let last = if part.last { ", last" } else { "" };
+        out.extend_from_slice(format!(" [part {}{last}]", part.index + 1).as_bytes());
+    }
+    out.extend_from_slice(b"\",\"id\":\"");
+    let mut id = [0; ID_BYTES_MAX];
+    id[..PREFIX].copy_from_slice(&prefix.0);
+    digits(offset, &mut id[PREFIX..PREFIX + OFFSET]);
+    match part {
+        None => out.extend_from_slice(&id[..PREFIX + OFFSET]),
+        Some(part) => {
+            digits(
+                part.start,
+                &mut id[PREFIX + OFFSET..PREFIX + OFFSET + START],
+            );
+            let length = part.len as u64 | if part.last { LAST } else { 0 };
+            digits(length, &mut id[PREFIX + OFFSET + START..]);
+            out.extend_from_slice(&id);
+        }
+    }
+    out.extend_from_slice(b"\",\"time\":\"");
+    if style.nanoseconds {
+        out.extend_from_slice(time);
+    } else {
+        stamp::write_micros(time, out);
+    }
+    out.extend_from_slice(b"\"}");
+}
+
+#[inline]
+fn digits(mut value: u64, out: &mut [u8]) {
+    for digit in out.iter_mut().rev() {
+        *digit = DIGITS[(value & 31) as usize];
+        value >>= 5;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const PLAIN: Style = Style {
+        nanoseconds: false,
+        part_marks: false,
+    };
+
+    fn entry(style: Style, part: Option<Part>) -> serde_json::Value {
+        let prefix = IdPrefix::new(ContainerId([0x84; 32]), GenerationId(7));
+        let mut out = Vec::new();
+        let time = b"2026-11-23T17:29:31.764048983Z";
+        write(
+            &mut out,
+            style,
+            &Entry {
+                prefix: &prefix,
+                offset: 33,
+                part,
+                text: b"a\\tb",
+                time,
+            },
+        );
+        serde_json::from_slice(&out).unwrap()
+    }
+
+    #[test]
+    fn writes_a_whole_line() {
+        let entry = entry(PLAIN, None);
+        assert_eq!(entry["data"], "a\tb");
+        assert_eq!(entry["time"], "2026-11-23T17:29:31.764048Z");
+        assert_eq!(entry["id"], "gi289144gi00000000000700000011");
+    }
+
+    #[test]
+    fn writes_a_part_with_its_mark() {
+        let part = Part {
+            start: 10_000,
+            len: 3,
+            index: 1,
+            last: true,
+        };
+        let entry = entry(
+            Style {
+                nanoseconds: true,
+                part_marks: true,
+            },
+            Some(part),
+        );
+        assert_eq!(entry["data"], "a\tb [part 2, last]");
+        assert_eq!(entry["time"], "2026-11-23T17:29:31.764048983Z");
+        assert_eq!(entry["id"], "gi289144gi0000000000070000001100009ogg03");
+    }
+
+    #[test]
+    fn ids_sort_as_offsets_do() {
+        let prefix = IdPrefix::new(ContainerId([1; 32]), GenerationId(GenerationId::MASK));
+        let mut previous = Vec::new();
+        for offset in [0, 1, 31, 32, 1_023, 1 << 20, (1 << 40) - 1] {
+            let mut out = Vec::new();
+            let entry = Entry {
+                prefix: &prefix,
+                offset,
+                part: None,
+                text: b"",
+                time: b"",
+            };
+            write(&mut out, PLAIN, &entry);
+            assert!(out > previous);
+            previous = out;
+        }
+    }
+}

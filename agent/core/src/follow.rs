@@ -1,0 +1,405 @@
+//! One container between listings and reads: what is to be read next, and when.
+
+use std::time::Duration;
+
+use crate::chain::Change;
+use crate::event::{
+    Action, Container, FileHandle, Listed, Listing, LossReason, Notice, ReadError, SaveId,
+};
+use crate::file_id::Fingerprint;
+use crate::limits::CHUNK_BYTES;
+use crate::probe::{Identified, Probe};
+use crate::settings::Settings;
+use crate::tail::Tail;
+
+/// A read under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Of a file's start, to identify it.
+    Probe {
+        /// The file.
+        handle: FileHandle,
+    },
+    /// Of the generation being followed.
+    Follow {
+        /// Its key.
+        key: u64,
+        /// The file.
+        handle: FileHandle,
+        /// Nothing was to be appended any more when the read was asked for.
+        closed: bool,
+    },
+}
+
+/// A container being followed.
+#[derive(Debug)]
+pub struct Follow {
+    /// Its log.
+    pub tail: Tail,
+    /// When it is to be looked at again; `None` when it waits for an event.
+    pub wake: Option<Duration>,
+    /// How long to wait after the next look that finds nothing.
+    interval: Duration,
+    /// Reading failed: not before `wake`, whatever is there.
+    blocked: bool,
+    probe: Option<Probe>,
+    next: Option<Listing>,
+    files: Vec<Listed>,
+    unborn: Option<Listed>,
+    remembered: Vec<(Listed, Fingerprint)>,
+    /// Listings have to confirm that something is gone, or readable again.
+    relist: bool,
+}
+
+/// What a listing led to.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// What the chain made of it.
+    pub change: Change,
+    /// Names or inodes differ from the listing before.
+    pub moved: bool,
+}
+
+impl Follow {
+    /// Nothing is known but the container.
+    pub fn new(tail: Tail, interval: Duration) -> Self {
+        Self {
+            tail,
+            wake: None,
+            interval,
+            blocked: false,
+            probe: None,
+            next: None,
+            files: Vec::new(),
+            unborn: None,
+            remembered: Vec::new(),
+            relist: false,
+        }
+    }
+
+    /// The folder is gone, and all that was read of it is accepted.
+    pub fn is_over(&self) -> bool {
+        self.tail.container.removed
+            && self.probe.is_none()
+            && self.unborn.is_none()
+            && self.tail.chain.cursor().is_none()
+            && self.tail.inflight.is_empty()
+    }
+
+    /// All that will ever be in its log is read.
+    pub fn is_read(&self) -> bool {
+        self.tail.container.removed
+            && self.probe.is_none()
+            && self.unborn.is_none()
+            && self.tail.chain.cursor().is_none()
+    }
+
+    /// Takes a listing; it is put off while an earlier one is being probed.
+    pub fn list(&mut self, mut listing: Listing) {
+        if self.probe.is_some() {
+            self.next = Some(listing);
+            return;
+        }
+        if let Some(unborn) = self.unborn.take()
+            && !listing
+                .files
+                .iter()
+                .any(|file| file.handle == unborn.handle)
+            && unborn.held
+        {
+            // Unlinked before its first line was seen: the descriptor still reads it, and it is
+            // older than whatever has its name now.
+            listing.files.push(Listed {
+                position: 1,
+                size: 1,
+                ..unborn
+            });
+        }
+        self.start_probe(listing);
+    }
+
+    /// Looks again at the file that had no first line, as part of the last listing.
+    fn probe_unborn(&mut self) {
+        if let Some(unborn) = self.unborn.take() {
+            let mut files = self.files.clone();
+            files.retain(|file| file.handle != unborn.handle);
+            files.push(Listed {
+                size: unborn.size.max(1),
+                ..unborn
+            });
+            self.start_probe(Listing {
+                container: self.tail.container.clone(),
+                files,
+            });
+        }
+    }
+
+    fn start_probe(&mut self, listing: Listing) {
+        self.tail.container.removed |= listing.container.removed;
+        self.probe = Some(Probe::new(listing, &self.tail.chain, &self.remembered));
+    }
+
+    /// The probe has all it needs: the chain takes the listing.
+    pub fn settle(&mut self, next_save: SaveId) -> Option<Settled> {
+        if self.probe.as_ref()?.wanted().is_some() {
+            return None;
+        }
+        let identified = self.probe.take()?.finish(&self.tail.chain);
+        let Identified {
+            files,
+            unborn,
+            unreadable,
+            removed,
+        } = identified;
+        let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
+        let names = |files: &[Listed]| -> Vec<(u32, u64, u64, bool)> {
+            files
+                .iter()
+                .map(|f| (f.position, f.device, f.inode, f.compressed))
+                .collect()
+        };
+        let moved = names(&listed) != names(&self.files);
+        self.remembered = files
+            .iter()
+            .map(|file| (file.listed, file.fingerprint))
+            .collect();
+        self.unborn = unborn.filter(|_| !removed);
+        self.files = listed;
+        let newer = self.unborn.is_some() || self.tail.container.removed;
+        let change = self.tail.chain.reconcile(&files, newer, next_save);
+        self.tail.chain.prune();
+        let missing = |g: &crate::chain::Generation| g.handle.is_none() && !g.finished;
+        self.relist = unreadable || self.tail.chain.generations().iter().any(missing);
+        Some(Settled { change, moved })
+    }
+
+    /// After [`Follow::settle`]: the listing that came meanwhile.
+    pub fn take_next(&mut self) -> Option<Listing> {
+        self.next.take()
+    }
+
+    /// What to do now, or when to ask again.
+    pub fn step(&mut self, now: Duration, saved: SaveId) -> Step {
+        if self.probe.is_none() && self.unborn.is_some() && self.is_due(now) {
+            self.probe_unborn();
+        }
+        if let Some((handle, offset)) = self.probe.as_ref().and_then(Probe::wanted) {
+            return Step::Act(
+                Action::Read {
+                    container: self.tail.container.id,
+                    handle,
+                    offset,
+                    len: CHUNK_BYTES as u32,
+                    head: None,
+                },
+                Reading::Probe { handle },
+            );
+        }
+        if let Some((key, handle)) = self.readable(now, saved)
+            && let Some(generation) = self.tail.chain.get(key)
+        {
+            return Step::Act(
+                Action::Read {
+                    container: self.tail.container.id,
+                    handle,
+                    offset: generation.read,
+                    len: CHUNK_BYTES as u32,
+                    head: Some(generation.fingerprint.head),
+                },
+                Reading::Follow {
+                    key,
+                    handle,
+                    closed: generation.closed,
+                },
+            );
+        }
+        if self.relist && self.is_due(now) {
+            Step::List
+        } else {
+            Step::Wait
+        }
+    }
+
+    /// The generation to be read now.
+    fn readable(&self, now: Duration, saved: SaveId) -> Option<(u64, FileHandle)> {
+        let generation = self.tail.chain.cursor()?;
+        if generation.gate.is_some_and(|gate| gate > saved) {
+            return None;
+        }
+        let behind = generation.closed || generation.size > generation.read;
+        let now = self.is_due(now) || (behind && !self.blocked);
+        generation
+            .handle
+            .filter(|_| now)
+            .map(|handle| (generation.key, handle))
+    }
+
+    /// [`Follow::step`] would do something.
+    pub fn can_act(&self, now: Duration, saved: SaveId) -> bool {
+        let due = self.is_due(now);
+        self.probe
+            .as_ref()
+            .is_some_and(|probe| probe.wanted().is_some())
+            || (due && self.probe.is_none() && self.unborn.is_some())
+            || (due && self.relist)
+            || self.readable(now, saved).is_some()
+    }
+
+    fn is_due(&self, now: Duration) -> bool {
+        self.wake.is_none_or(|wake| wake <= now)
+    }
+
+    /// The last listing left something open.
+    pub fn must_look_again(&self) -> bool {
+        self.probe.is_none() && (self.unborn.is_some() || self.relist)
+    }
+
+    /// A chunk of the generation was consumed, `done` bytes of it.
+    pub fn was_read(
+        &mut self,
+        now: Duration,
+        key: u64,
+        done: usize,
+        end: bool,
+        settings: &Settings,
+    ) {
+        self.blocked = false;
+        if done > 0 {
+            self.refresh(settings.poll_interval);
+        }
+        if let Some(generation) = self.tail.chain.get_mut(key)
+            && end
+            && !generation.finished
+        {
+            // All there is now; half a line at the end counts as nothing.
+            generation.size = generation.read;
+            self.rest(now, settings.poll_interval_max);
+        }
+    }
+
+    /// Reading failed: not again before the next look.
+    pub fn block(&mut self, now: Duration, interval_max: Duration) {
+        self.blocked = true;
+        self.rest(now, interval_max);
+    }
+
+    /// Nothing new was found: look again later, and ever later.
+    pub fn rest(&mut self, now: Duration, interval_max: Duration) {
+        self.wake = Some(now + self.interval);
+        self.interval = (self.interval * 2).min(interval_max);
+    }
+
+    /// Something was found: look again soon.
+    pub fn refresh(&mut self, interval: Duration) {
+        self.interval = interval;
+        self.wake = None;
+    }
+
+    /// The answer to a probe's read.
+    pub fn probed(&mut self, handle: FileHandle, offset: u64, bytes: &[u8], end: bool) {
+        if let Some(probe) = &mut self.probe {
+            probe.read(handle, offset, bytes, end);
+        }
+    }
+
+    /// A probe's read failed.
+    pub fn probe_failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Notice> {
+        let torn = self.probe.as_mut()?.failed(handle, error)?;
+        let known = self
+            .remembered
+            .iter()
+            .any(|(file, _)| file.handle == torn.handle);
+        let container = self.tail.container.id;
+        (!known).then_some(Notice::Torn {
+            container,
+            position: torn.position,
+        })
+    }
+
+    /// A read of the generation being followed failed. Says what is lost by that.
+    pub fn read_failed(&mut self, key: u64, handle: FileHandle, error: ReadError) -> Vec<Notice> {
+        let container = self.tail.container.id;
+        let Some(generation) = self.tail.chain.get_mut(key) else {
+            return Vec::new();
+        };
+        match error {
+            ReadError::Io => Vec::new(),
+            ReadError::Gone => {
+                generation.forsake(handle);
+                self.relist = true;
+                Vec::new()
+            }
+            ReadError::Torn if !generation.torn => {
+                generation.torn = true;
+                self.relist = true;
+                let position = generation.listed.map_or(0, |listed| listed.position);
+                vec![Notice::Torn {
+                    container,
+                    position,
+                }]
+            }
+            ReadError::Torn => vec![self.lose(key, LossReason::Damaged)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            ReadError::Replaced => {
+                let lost = self.lose(key, LossReason::Truncated);
+                if let Some(generation) = self.tail.chain.get_mut(key) {
+                    generation.forsake(handle);
+                    generation.handle = None;
+                }
+                self.relist = true;
+                lost.into_iter().collect()
+            }
+        }
+    }
+
+    /// What is not read of the generation never will be.
+    pub fn lose(&mut self, key: u64, reason: LossReason) -> Option<Notice> {
+        let last_time = String::from_utf8_lossy(&self.tail.last_time).into_owned();
+        let container = self.tail.container.id;
+        let generation = self.tail.chain.get_mut(key)?;
+        generation.finished = true;
+        generation.moved = true;
+        let to = (generation.size > generation.read).then_some(generation.size);
+        generation.size = generation.read;
+        Some(Notice::Lost {
+            container,
+            generation: generation.id.to_string(),
+            from: generation.read,
+            to,
+            reason,
+            last_time,
+        })
+    }
+
+    /// The generation is read to its end: what descriptor is not needed any more.
+    pub fn finish(&mut self, key: u64) -> Option<FileHandle> {
+        let generation = self.tail.chain.get_mut(key)?;
+        generation.finished = true;
+        generation.moved = true;
+        generation.size = generation.read;
+        generation.handle.take()
+    }
+
+    /// Takes over what a listing says of the container; true when its name changed.
+    pub fn meet(&mut self, container: &Container) -> bool {
+        let renamed = self.tail.container.name != container.name;
+        self.tail.container.name.clone_from(&container.name);
+        if !container.created.is_empty() {
+            self.tail.container.created.clone_from(&container.created);
+        }
+        renamed
+    }
+}
+
+/// What [`Follow::step`] wants.
+#[derive(Debug)]
+pub enum Step {
+    /// A read.
+    Act(Action, Reading),
+    /// A look at the folder.
+    List,
+    /// Nothing before the next look or event.
+    Wait,
+}

@@ -1,0 +1,230 @@
+//! Bodies on their way: the one being built, those waiting, those being sent; and the memory they
+//! take.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::event::{Action, BatchId, ContainerId, Outcome};
+use crate::retry::{Gate, refused_delay};
+use crate::settings::Settings;
+
+const BODY_BYTES_START: usize = 32 * 1024;
+
+#[derive(Debug)]
+struct Sealed {
+    body: Arc<Vec<u8>>,
+    entries: u32,
+    attempts: u32,
+    sending: bool,
+    not_before: Duration,
+    containers: Vec<ContainerId>,
+}
+
+/// An accepted batch.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Containers that had entries in it.
+    pub containers: Vec<ContainerId>,
+    /// Entries in it.
+    pub entries: u32,
+    /// Its length.
+    pub bytes: usize,
+}
+
+/// The way out.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The body being built.
+    pub open: Batch,
+    open_containers: Vec<ContainerId>,
+    sealed: BTreeMap<BatchId, Sealed>,
+    gate: Gate,
+    next: u64,
+    spare: Option<Vec<u8>>,
+    in_flight: usize,
+    in_flight_max: usize,
+    batch_bytes_max: usize,
+    rate: Rate,
+}
+
+/// A token bucket over body bytes; it may go into debt by one body.
+#[derive(Debug)]
+struct Rate {
+    per_second: u64,
+    free_at: Duration,
+}
+
+impl Rate {
+    fn take(&mut self, now: Duration, bytes: usize) {
+        if self.per_second > 0 {
+            let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
+            self.free_at = self.free_at.max(now) + cost;
+        }
+    }
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            open: Batch::new(Vec::with_capacity(BODY_BYTES_START)),
+            open_containers: Vec::new(),
+            sealed: BTreeMap::new(),
+            gate: Gate::new(settings.seed),
+            next: 1,
+            spare: None,
+            in_flight: 0,
+            in_flight_max: settings.in_flight_max.max(1),
+            batch_bytes_max: settings.batch_bytes_max,
+            rate: Rate {
+                per_second: settings.bytes_per_second_max,
+                free_at: Duration::ZERO,
+            },
+        }
+    }
+
+    /// The container's entries are in the open body.
+    pub fn touch(&mut self, container: ContainerId) {
+        if self.open_containers.last() != Some(&container)
+            && !self.open_containers.contains(&container)
+        {
+            self.open_containers.push(container);
+        }
+    }
+
+    /// The open body holds entries of this container.
+    pub fn holds(&self, container: ContainerId) -> bool {
+        self.open_containers.contains(&container)
+    }
+
+    /// Closes the open body: its number and the containers with entries in it. `None` if empty.
+    pub fn seal(&mut self) -> Option<(BatchId, Vec<ContainerId>)> {
+        let entries = self.open.entries();
+        if entries == 0 {
+            return None;
+        }
+        let next = match self.spare.take() {
+            Some(spare) => spare,
+            // Behind: the next body will be a full one too.
+            None if !self.sealed.is_empty() => Vec::with_capacity(self.batch_bytes_max),
+            None => Vec::with_capacity(BODY_BYTES_START),
+        };
+        let body = std::mem::replace(&mut self.open, Batch::new(next)).seal();
+        let id = BatchId(self.next);
+        self.next += 1;
+        let containers = std::mem::take(&mut self.open_containers);
+        let sealed = Sealed {
+            body: Arc::new(body),
+            entries,
+            attempts: 0,
+            sending: false,
+            not_before: Duration::ZERO,
+            containers: containers.clone(),
+        };
+        self.sealed.insert(id, sealed);
+        Some((id, containers))
+    }
+
+    /// Bytes held, the open body's possible growth included.
+    pub fn memory_bytes(&self) -> usize {
+        let sealed: usize = self
+            .sealed
+            .values()
+            .map(|sealed| sealed.body.capacity())
+            .sum();
+        let spare = self.spare.as_ref().map_or(0, Vec::capacity);
+        sealed + spare + self.open.memory_bytes().max(self.batch_bytes_max)
+    }
+
+    /// Batches being sent, and all that are sealed.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.in_flight, self.sealed.len())
+    }
+
+    /// A body that is sealed now would be sent now.
+    pub fn has_slot(&self) -> bool {
+        self.in_flight < self.in_flight_max && self.gate.is_open()
+    }
+
+    /// No entry is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.open.entries() == 0
+    }
+
+    /// The way to the service.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The next body to send, oldest first.
+    pub fn send(&mut self, now: Duration) -> Option<Action> {
+        if self.in_flight >= self.in_flight_max || now < self.rate.free_at {
+            return None;
+        }
+        if !self.gate.is_open() && (self.in_flight > 0 || now < self.gate.until()) {
+            return None;
+        }
+        let ready = |sealed: &Sealed| !sealed.sending && sealed.not_before <= now;
+        let (&batch, sealed) = self.sealed.iter_mut().find(|(_, sealed)| ready(sealed))?;
+        sealed.sending = true;
+        sealed.attempts += 1;
+        self.in_flight += 1;
+        self.rate.take(now, sealed.body.len());
+        Some(Action::Send {
+            batch,
+            attempt: sealed.attempts,
+            body: Arc::clone(&sealed.body),
+            entries: sealed.entries,
+        })
+    }
+
+    /// Takes note of an attempt's outcome.
+    pub fn sent(&mut self, now: Duration, batch: BatchId, outcome: &Outcome) -> Option<Accepted> {
+        let sealed = self
+            .sealed
+            .get_mut(&batch)
+            .filter(|sealed| sealed.sending)?;
+        sealed.sending = false;
+        self.in_flight -= 1;
+        self.gate.note(now, outcome);
+        if *outcome == Outcome::Refused {
+            sealed.not_before = now + refused_delay(sealed.attempts);
+        }
+        if *outcome != Outcome::Accepted {
+            return None;
+        }
+        let sealed = self.sealed.remove(&batch)?;
+        let bytes = sealed.body.len();
+        if let Ok(body) = Arc::try_unwrap(sealed.body)
+            && !self.sealed.is_empty()
+            && self.spare.is_none()
+        {
+            self.spare = Some(body);
+        } else if self.sealed.is_empty() {
+            self.spare = None;
+        }
+        Some(Accepted {
+            containers: sealed.containers,
+            entries: sealed.entries,
+            bytes,
+        })
+    }
+
+    /// When [`Outbox::send`] may have something that it has not now; `None` while it waits for an
+    /// outcome, or has nothing.
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.in_flight >= self.in_flight_max || (!self.gate.is_open() && self.in_flight > 0) {
+            return None;
+        }
+        let idle = self.sealed.values().filter(|sealed| !sealed.sending);
+        let ready = idle.map(|sealed| sealed.not_before).min()?;
+        let gate = if self.gate.is_open() {
+            Duration::ZERO
+        } else {
+            self.gate.until()
+        };
+        Some(ready.max(gate).max(self.rate.free_at))
+    }
+}

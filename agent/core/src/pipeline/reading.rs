@@ -1,0 +1,276 @@
+//! The reading side: listings, probes and chunks in, entries into the open body.
+
+use std::time::Duration;
+
+use super::{Chunk, Pipeline};
+use crate::event::{Action, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError};
+use crate::follow::{Follow, Reading, Step};
+use crate::tail::{Sink, Tail};
+
+impl Pipeline {
+    pub(super) fn listing(&mut self, now: Now, listing: Listing) {
+        let id = listing.container.id;
+        if !self.follows.contains_key(&id) {
+            if listing.container.removed {
+                return;
+            }
+            let mut tail = Tail::new(listing.container.clone(), self.state.epoch);
+            let created = &listing.container.created;
+            tail.is_old = created.is_empty() || *created <= self.state.first_start;
+            self.follows
+                .insert(id, Follow::new(tail, self.settings.poll_interval));
+            self.relabel(id);
+        }
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        let renamed = follow.meet(&listing.container);
+        follow.list(listing);
+        follow.refresh(self.settings.poll_interval);
+        if renamed {
+            self.relabel(id);
+        }
+        self.settle(now, id);
+    }
+
+    pub(super) fn relabel(&mut self, id: ContainerId) {
+        if let Some(follow) = self.follows.get_mut(&id) {
+            follow
+                .tail
+                .label(&self.settings.source, &self.settings.type_prefix);
+        }
+    }
+
+    /// Lets the chain take a listing whose files are identified.
+    fn settle(&mut self, now: Now, id: ContainerId) {
+        loop {
+            let Some(follow) = self.follows.get_mut(&id) else {
+                return;
+            };
+            let Some(settled) = follow.settle(self.saver.next()) else {
+                break;
+            };
+            if settled.moved || !settled.change.found.is_empty() {
+                self.saver.touch();
+            }
+            let reason = match follow.tail.container.removed {
+                true => LossReason::Removed,
+                false => LossReason::RotatedAway,
+            };
+            let lost: Vec<_> = settled
+                .change
+                .vanished
+                .iter()
+                .filter_map(|&key| follow.lose(key, reason))
+                .collect();
+            let next = follow.take_next();
+            if settled.change.late || !lost.is_empty() {
+                self.break_off(now, id);
+            }
+            self.report(lost);
+            match next {
+                Some(next) => {
+                    if let Some(follow) = self.follows.get_mut(&id) {
+                        follow.list(next);
+                    }
+                }
+                None => break,
+            }
+        }
+        if let Some(follow) = self.follows.get_mut(&id)
+            && follow.must_look_again()
+        {
+            follow.rest(now.mono, self.settings.poll_interval_max);
+        }
+        self.after(now, id);
+    }
+
+    pub(super) fn chunk(&mut self, now: Now, chunk: &Chunk<'_>) {
+        match self.reading.take() {
+            Some((id, Reading::Probe { handle })) if handle == chunk.handle => {
+                if let Some(follow) = self.follows.get_mut(&id) {
+                    follow.probed(handle, chunk.offset, chunk.bytes, chunk.end);
+                }
+                self.settle(now, id);
+            }
+            Some((
+                id,
+                Reading::Follow {
+                    key,
+                    handle,
+                    closed,
+                },
+            )) if handle == chunk.handle => {
+                self.consume(now, id, key, chunk, closed && chunk.end);
+            }
+            other => self.reading = other,
+        }
+    }
+
+    /// Turns a chunk of the generation `key` into entries. `last`: it ends where the file ends,
+    /// for good.
+    fn consume(&mut self, now: Now, id: ContainerId, key: u64, chunk: &Chunk<'_>, last: bool) {
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        let Some(generation) = follow.tail.chain.get_mut(key) else {
+            return;
+        };
+        if chunk.offset != generation.read + chunk.hole_bytes {
+            return self.schedule.enqueue(id);
+        }
+        if chunk.hole_bytes > 0 {
+            generation.read = chunk.offset;
+            generation.moved = true;
+            self.stats.nul_bytes += chunk.hole_bytes;
+        }
+        let mut done = 0;
+        loop {
+            let rest = &chunk.bytes[done..];
+            let consume =
+                |tail: &mut Tail, sink: &mut Sink<'_>| tail.consume(key, rest, last, sink);
+            let Some(consumed) = self.with_sink(now, id, consume) else {
+                return;
+            };
+            done += consumed.bytes;
+            if !consumed.full {
+                break;
+            }
+            self.seal();
+            if self.is_full() {
+                // The rest is read again when there is room.
+                return self.schedule.enqueue(id);
+            }
+        }
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        if last && done == chunk.bytes.len() {
+            if let Some(handle) = follow.finish(key) {
+                self.actions.push_back(Action::Close { handle });
+            }
+            self.saver.touch();
+        }
+        follow.was_read(now.mono, key, done, chunk.end, &self.settings);
+        self.after(now, id);
+    }
+
+    pub(super) fn read_failed(&mut self, now: Now, handle: FileHandle, error: ReadError) {
+        let Some((id, reading)) = self.reading.take() else {
+            return;
+        };
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        match reading {
+            Reading::Probe { handle: asked } if asked == handle => {
+                let notice = follow.probe_failed(handle, error);
+                self.report(notice);
+                self.settle(now, id);
+            }
+            Reading::Follow {
+                key, handle: asked, ..
+            } if asked == handle => {
+                let notices = follow.read_failed(key, handle, error);
+                follow.block(now.mono, self.settings.poll_interval_max);
+                if notices
+                    .iter()
+                    .any(|notice| matches!(notice, Notice::Lost { .. }))
+                {
+                    self.break_off(now, id);
+                    self.actions.push_back(Action::Close { handle });
+                }
+                if error != ReadError::Io {
+                    self.actions.push_back(Action::List(id));
+                }
+                self.report(notices);
+                self.after(now, id);
+            }
+            other => self.reading = Some((id, other)),
+        }
+    }
+
+    /// Decides what a container does whose turn it is.
+    pub(super) fn step(&mut self, now: Now, id: ContainerId) {
+        self.give_up(now, id);
+        let saved = self.saver.last();
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        match follow.step(now.mono, saved) {
+            Step::Act(action, reading) => {
+                self.reading = Some((id, reading));
+                self.actions.push_back(action);
+            }
+            Step::List => {
+                follow.rest(now.mono, self.settings.poll_interval_max);
+                self.actions.push_back(Action::List(id));
+                self.wait(id);
+            }
+            Step::Wait => self.wait(id),
+        }
+    }
+
+    /// After anything that changed a container: its position, and its place in the queue.
+    fn after(&mut self, now: Now, id: ContainerId) {
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        let held = follow.tail.join_bytes();
+        if held > 0 && follow.is_read() {
+            self.break_off(now, id);
+        } else if held > 0 && self.join_bytes > self.settings.memory_bytes_max / 4 {
+            self.ship_held(now, id, Duration::ZERO);
+        }
+        self.advance(id);
+        let saved = self.saver.last();
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        if follow.can_act(now.mono, saved) {
+            self.schedule.enqueue(id);
+        } else {
+            self.wait(id);
+        }
+        self.retire(id);
+    }
+
+    fn wait(&mut self, id: ContainerId) {
+        let Some(follow) = self.follows.get(&id) else {
+            return;
+        };
+        let join = follow.tail.join_deadline(self.settings.join_age_max);
+        self.schedule
+            .wait(id, [follow.wake, join].into_iter().flatten().min());
+    }
+
+    /// Lines under way can not go on: bytes behind them are lost, or nothing will follow.
+    fn break_off(&mut self, now: Now, id: ContainerId) {
+        let broken =
+            |tail: &mut Tail, sink: &mut Sink<'_>| tail.give_up(Duration::ZERO, true, sink);
+        while self.with_sink(now, id, broken) == Some(false) {
+            self.seal();
+        }
+    }
+
+    /// Ships what is held of lines whose next piece does not come.
+    fn give_up(&mut self, now: Now, id: ContainerId) {
+        let age = self.settings.join_age_max;
+        let due = |follow: &Follow| {
+            follow
+                .tail
+                .join_deadline(age)
+                .is_some_and(|at| at <= now.mono)
+        };
+        if self.follows.get(&id).is_some_and(due) {
+            self.ship_held(now, id, age);
+            self.advance(id);
+        }
+    }
+
+    fn ship_held(&mut self, now: Now, id: ContainerId, age: Duration) {
+        while self.with_sink(now, id, |tail, sink| tail.give_up(age, false, sink)) == Some(false) {
+            self.seal();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Finding out what the files of a listing are before the chain takes it: files that are not
+//! known beyond doubt have their first line read.
+
+use crate::chain::{Candidate, Chain};
+use crate::event::{FileHandle, Listed, Listing, ReadError};
+use crate::file_id::{Fingerprint, Start, look};
+
+/// What is known of a listed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    Unknown {
+        offset: u64,
+    },
+    Line(Fingerprint),
+    Known(u64),
+    /// Empty, or its first line is not whole yet.
+    Unborn,
+    /// Cannot be read: left out of the chain this time.
+    Unreadable,
+}
+
+/// A listing whose files are being identified.
+#[derive(Debug)]
+pub struct Probe {
+    removed: bool,
+    files: Vec<(Listed, Finding)>,
+}
+
+/// A listing whose files are identified.
+#[derive(Debug)]
+pub struct Identified {
+    /// Oldest first.
+    pub files: Vec<Candidate>,
+    /// The current file, when it has no first line yet.
+    pub unborn: Option<Listed>,
+    /// Some file could not be read: look again later.
+    pub unreadable: bool,
+    /// The folder is gone.
+    pub removed: bool,
+}
+
+impl Probe {
+    /// `remembered` are first lines of files that were read for an earlier listing.
+    pub fn new(listing: Listing, chain: &Chain, remembered: &[(Listed, Fingerprint)]) -> Self {
+        let mut files: Vec<Listed> = listing.files;
+        files.sort_by_key(|file| (std::cmp::Reverse(file.position), file.compressed));
+        // Of a plain file and its compressed twin the plain one is whole.
+        files.dedup_by(|twin, plain| twin.position == plain.position && twin.compressed);
+        let finding = |file: &Listed| {
+            if let Some(key) = chain.known(file) {
+                return Finding::Known(key);
+            }
+            let same = |known: &&(Listed, Fingerprint)| {
+                let known = &known.0;
+                known.handle == file.handle
+                    && (known.size, known.modified) == (file.size, file.modified)
+            };
+            match remembered.iter().find(same) {
+                Some(&(_, fingerprint)) => Finding::Line(fingerprint),
+                None if file.size == 0 => Finding::Unborn,
+                None => Finding::Unknown { offset: 0 },
+            }
+        };
+        let files = files
+            .into_iter()
+            .map(|file| (file, finding(&file)))
+            .collect();
+        Self {
+            removed: listing.container.removed,
+            files,
+        }
+    }
+
+    /// The next file to be read, and where.
+    pub fn wanted(&self) -> Option<(FileHandle, u64)> {
+        self.files.iter().find_map(|(file, finding)| match finding {
+            Finding::Unknown { offset } => Some((file.handle, *offset)),
+            _ => None,
+        })
+    }
+
+    /// The answer to [`Probe::wanted`]: `bytes` from `offset`, NULs being in front of that.
+    pub fn read(&mut self, handle: FileHandle, offset: u64, bytes: &[u8], end: bool) {
+        let removed = self.removed;
+        let Some((file, finding)) = self.wanted_mut(handle) else {
+            return;
+        };
+        let finished = end && (file.position > 0 || removed);
+        *finding = match look(bytes, offset, finished) {
+            Start::Line(fingerprint) => Finding::Line(fingerprint),
+            Start::Partial => Finding::Unborn,
+            Start::Nothing if end || bytes.is_empty() => Finding::Unborn,
+            Start::Nothing => Finding::Unknown {
+                offset: offset + bytes.len() as u64,
+            },
+        };
+    }
+
+    /// [`Probe::wanted`] could not be read. True when it is worth saying: a damaged file.
+    pub fn failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Listed> {
+        let (file, finding) = self.wanted_mut(handle)?;
+        *finding = Finding::Unreadable;
+        (error == ReadError::Torn).then_some(*file)
+    }
+
+    /// All files are identified.
+    pub fn finish(self, chain: &Chain) -> Identified {
+        let mut identified = Identified {
+            files: Vec::new(),
+            unborn: None,
+            unreadable: false,
+            removed: self.removed,
+        };
+        for (listed, finding) in self.files {
+            let (fingerprint, known) = match finding {
+                Finding::Line(fingerprint) => (Some(fingerprint), None),
+                Finding::Known(key) => (None, Some(key)),
+                Finding::Unborn => {
+                    // A rotated file that never got a byte is nothing; the current one will.
+                    if listed.position == 0 {
+                        identified.unborn = Some(listed);
+                    }
+                    continue;
+                }
+                Finding::Unreadable | Finding::Unknown { .. } => {
+                    identified.unreadable = true;
+                    continue;
+                }
+            };
+            let of_chain = || {
+                known
+                    .and_then(|key| chain.get(key))
+                    .map(|known| known.fingerprint)
+            };
+            let Some(fingerprint) = fingerprint.or_else(of_chain) else {
+                continue;
+            };
+            identified.files.push(Candidate {
+                listed,
+                fingerprint,
+                known,
+            });
+        }
+        identified
+    }
+
+    fn wanted_mut(&mut self, handle: FileHandle) -> Option<&mut (Listed, Finding)> {
+        self.files.iter_mut().find(|(file, finding)| {
+            file.handle == handle && matches!(finding, Finding::Unknown { .. })
+        })
+    }
+}

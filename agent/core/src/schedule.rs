@@ -1,0 +1,71 @@
+//! Which container is looked at next: those with something to read take turns, the others wait for
+//! their time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::event::ContainerId;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Ready,
+    At(Duration),
+}
+
+/// The queue and the timers.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    places: BTreeMap<ContainerId, Place>,
+    ready: VecDeque<ContainerId>,
+    timers: BTreeSet<(Duration, ContainerId)>,
+}
+
+impl Schedule {
+    /// It has something to do now: to the end of the queue, unless it stands there.
+    pub fn enqueue(&mut self, id: ContainerId) {
+        if self.places.get(&id) != Some(&Place::Ready) {
+            self.forget(id);
+            self.places.insert(id, Place::Ready);
+            self.ready.push_back(id);
+        }
+    }
+
+    /// It has nothing to do before `at`, or before an event.
+    pub fn wait(&mut self, id: ContainerId, at: Option<Duration>) {
+        self.forget(id);
+        if let Some(at) = at {
+            self.places.insert(id, Place::At(at));
+            self.timers.insert((at, id));
+        }
+    }
+
+    /// It is not to be looked at.
+    pub fn forget(&mut self, id: ContainerId) {
+        match self.places.remove(&id) {
+            Some(Place::At(at)) => {
+                self.timers.remove(&(at, id));
+            }
+            Some(Place::Ready) => self.ready.retain(|&other| other != id),
+            None => {}
+        }
+    }
+
+    /// The next one to be looked at.
+    pub fn next(&mut self, now: Duration) -> Option<ContainerId> {
+        while let Some(&(at, id)) = self.timers.first()
+            && at <= now
+        {
+            self.timers.pop_first();
+            self.places.insert(id, Place::Ready);
+            self.ready.push_back(id);
+        }
+        let id = self.ready.pop_front()?;
+        self.places.remove(&id);
+        Some(id)
+    }
+
+    /// When the first timer goes off.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.timers.first().map(|&(at, _)| at)
+    }
+}

@@ -1,0 +1,124 @@
+//! Docker's times as text: `2026-11-23T17:29:31.764048983Z`, UTC, trailing zeros trimmed.
+
+use std::time::Duration;
+
+/// Length of the part that is always there: `2026-11-23T17:29:31`.
+pub const SECONDS_LEN: usize = 19;
+/// Longest time: nine digits and the `Z`.
+pub const LEN_MAX: usize = 30;
+const MICROS_LEN: usize = 26;
+
+/// True for a time exactly as dockerd writes it (RFC3339Nano in UTC).
+pub fn is_valid(time: &[u8]) -> bool {
+    const SHAPE: &[u8; SECONDS_LEN] = b"dddd-dd-ddTdd:dd:dd";
+    let Some((seconds, rest)) = time.split_first_chunk::<SECONDS_LEN>() else {
+        return false;
+    };
+    let shaped = seconds.iter().zip(SHAPE).all(|(&byte, &want)| match want {
+        b'd' => byte.is_ascii_digit(),
+        _ => byte == want,
+    });
+    shaped
+        && match rest {
+            [b'Z'] => true,
+            [b'.', digits @ .., b'Z'] => {
+                (1..=9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+            }
+            _ => false,
+        }
+}
+
+/// Appends a valid time with at most microseconds, which is what Oracle's SDK sends.
+pub fn write_micros(time: &[u8], out: &mut Vec<u8>) {
+    if time.len() > MICROS_LEN + 1 {
+        out.extend_from_slice(&time[..MICROS_LEN]);
+        out.push(b'Z');
+    } else {
+        out.extend_from_slice(time);
+    }
+}
+
+/// `wall` (since 1970-01-01 UTC) to the second, in the same form.
+pub fn from_wall(wall: Duration) -> String {
+    let seconds = wall.as_secs();
+    let (days, day) = (seconds / 86_400, seconds % 86_400);
+    // Days to civil date, Howard Hinnant's algorithm, for years from 1970 on.
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z % 146_097;
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    let date = doy - (153 * mp + 2) / 5 + 1;
+    format!(
+        "{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
+        day / 3_600,
+        day / 60 % 60,
+        day % 60
+    )
+}
+
+/// True when `time` is before `cutoff`, to the second; never for an empty cutoff.
+pub fn is_before(time: &[u8], cutoff: &[u8]) -> bool {
+    cutoff.len() >= SECONDS_LEN
+        && time.len() >= SECONDS_LEN
+        && time[..SECONDS_LEN] < cutoff[..SECONDS_LEN]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_dockerd_writes() {
+        for time in [
+            "2026-11-23T17:29:31Z",
+            "2026-11-23T17:29:31.5Z",
+            "2026-11-23T17:29:31.764048983Z",
+        ] {
+            assert!(is_valid(time.as_bytes()), "{time}");
+        }
+        for time in [
+            "",
+            "2026-11-23T17:29:31",
+            "2026-11-23T17:29:31.Z",
+            "2026-11-23 17:29:31Z",
+            "2026-11-23T17:29:31.7640489831Z",
+            "2026-11-23T17:29:31+00:00",
+            "2026-11-23T17:29:3\"Z",
+        ] {
+            assert!(!is_valid(time.as_bytes()), "{time}");
+        }
+    }
+
+    #[test]
+    fn cuts_to_microseconds() {
+        for (time, micros) in [
+            (
+                "2026-11-23T17:29:31.764048983Z",
+                "2026-11-23T17:29:31.764048Z",
+            ),
+            ("2026-11-23T17:29:31.764048Z", "2026-11-23T17:29:31.764048Z"),
+            ("2026-11-23T17:29:31Z", "2026-11-23T17:29:31Z"),
+        ] {
+            let mut out = Vec::new();
+            write_micros(time.as_bytes(), &mut out);
+            assert_eq!(out, micros.as_bytes());
+        }
+    }
+
+    #[test]
+    fn writes_wall_time() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_795_455_511, "2026-11-23T17:38:31Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+        ] {
+            assert_eq!(from_wall(Duration::from_secs(seconds)), text);
+        }
+    }
+}

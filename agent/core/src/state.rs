@@ -1,0 +1,136 @@
+//! A container's log to and from its state in the checkpoint.
+
+use std::time::Duration;
+
+use crate::chain::Generation;
+use crate::checkpoint::{ContainerState, GenerationState};
+use crate::entry::IdPrefix;
+use crate::event::{Container, ContainerId, FileHandle, Head, Listed};
+use crate::file_id::Fingerprint;
+use crate::stats::ContainerStatus;
+use crate::tail::Tail;
+
+impl Tail {
+    /// What the checkpoint keeps.
+    pub fn state(&self) -> ContainerState {
+        ContainerState {
+            id: self.container.id.to_string(),
+            name: self.container.name.clone(),
+            old: self.is_old,
+            last_time: String::from_utf8_lossy(&self.committed_time).into_owned(),
+            groups: self.committed_groups.clone(),
+            generations: self
+                .chain
+                .generations()
+                .iter()
+                .map(generation_state)
+                .collect(),
+        }
+    }
+
+    /// Bytes known to be there and not accepted.
+    pub fn lag_bytes(&self) -> u64 {
+        let lag = |g: &Generation| g.size.saturating_sub(g.committed[0].min(g.committed[1]));
+        self.chain.generations().iter().map(lag).sum()
+    }
+
+    /// What the operator sees.
+    pub fn status(&self) -> ContainerStatus {
+        ContainerStatus {
+            id: self.container.id,
+            name: self.container.name.clone(),
+            generations: self.chain.generations().len(),
+            read_bytes: self.read_bytes,
+            lag_bytes: self.lag_bytes(),
+            last_time: String::from_utf8_lossy(&self.committed_time).into_owned(),
+        }
+    }
+}
+
+impl ContainerState {
+    /// The log as this state left it.
+    pub fn restore(self, id: ContainerId, epoch: u64) -> Tail {
+        let container = Container {
+            id,
+            name: self.name,
+            created: String::new(),
+            removed: false,
+        };
+        let mut tail = Tail::new(container, epoch);
+        tail.is_old = self.old;
+        tail.resume(self.groups, &self.last_time);
+        for state in self.generations {
+            tail.chain.restore(generation(id, state));
+        }
+        tail
+    }
+}
+
+fn generation_state(generation: &Generation) -> GenerationState {
+    let Head { len, hash, offset } = generation.fingerprint.head;
+    let evidence = |listed: Listed| {
+        let modified = u64::try_from(listed.modified.as_nanos()).unwrap_or(u64::MAX);
+        (
+            listed.device,
+            listed.inode,
+            listed.size,
+            modified,
+            listed.compressed,
+        )
+    };
+    GenerationState {
+        id: generation.id,
+        head_offset: offset,
+        head_len: len,
+        head_hash: hash,
+        head_complete: generation.fingerprint.complete,
+        twin: generation.twin,
+        committed: generation.committed,
+        size: generation.size,
+        closed: generation.closed,
+        finished: generation.is_done(),
+        evidence: generation.evidence.map(evidence),
+    }
+}
+
+fn generation(container: ContainerId, state: GenerationState) -> Generation {
+    let head = Head {
+        len: state.head_len,
+        hash: state.head_hash,
+        offset: state.head_offset,
+    };
+    let evidence = |(device, inode, size, modified, compressed)| Listed {
+        // No file of this run has this handle.
+        handle: FileHandle(u64::MAX),
+        position: 0,
+        compressed,
+        device,
+        inode,
+        size,
+        modified: Duration::from_nanos(modified),
+        held: false,
+    };
+    Generation {
+        key: 0,
+        id: state.id,
+        prefix: IdPrefix::new(container, state.id),
+        fingerprint: Fingerprint {
+            head,
+            complete: state.head_complete,
+        },
+        twin: state.twin,
+        listed: None,
+        evidence: state.evidence.map(evidence),
+        handle: None,
+        size: state.size,
+        read: state.committed[0].min(state.committed[1]),
+        committed: state.committed,
+        skip: state.committed,
+        closed: state.closed,
+        finished: state.finished,
+        missing: 0,
+        gate: None,
+        moved: false,
+        torn: false,
+    }
+}
