@@ -1,2 +1,3 @@
-//! Skeleton.
+mod config;
+mod memory;
 fn main() {}
