@@ -13,6 +13,9 @@ use crate::signer::Signer;
 /// A user's API key.
 #[derive(Debug)]
 pub struct ApiKey {
+    tenancy: String,
+    user: String,
+    fingerprint: String,
     signer: Signer,
     region: Option<Region>,
 }
@@ -35,12 +38,30 @@ impl ApiKey {
         }
         let key = load_key(&profile)?;
         compare(&fingerprint, &key)?;
-        let key_id = [tenancy.as_str(), user.as_str(), &fingerprint.value].join("/");
-        let signer = Signer::new(key_id, Arc::new(key));
+        let fingerprint = fingerprint.value.to_string();
+        let signer = Signer::new(format!("{tenancy}/{user}/{fingerprint}"), Arc::new(key));
         Ok(Self {
+            tenancy,
+            user,
+            fingerprint,
             signer,
             region: profile.region()?,
         })
+    }
+
+    /// The tenancy's OCID.
+    pub fn tenancy(&self) -> &str {
+        &self.tenancy
+    }
+
+    /// The user's OCID.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The key's fingerprint: configured, and equal to the one computed from the key.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     pub(crate) fn signer(&self) -> Signer {

@@ -120,3 +120,102 @@ impl fmt::Debug for Endpoint {
         write!(f, "Endpoint({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::environment::Environment;
+
+    fn of(service: Service, region: &str) -> String {
+        let region = Region::resolve(region, &Environment::default()).unwrap();
+        Endpoint::of(service, &region).unwrap().to_string()
+    }
+
+    /// What the Python SDK 2.189.0 makes of the same regions.
+    #[test]
+    fn endpoints_are_those_of_oracles_sdk() {
+        use Service::{Auth, LoggingIngestion, ObjectStorage};
+        let cases = [
+            (
+                LoggingIngestion,
+                "phx",
+                "https://ingestion.logging.us-phoenix-1.oci.oraclecloud.com",
+            ),
+            (
+                ObjectStorage,
+                "phx",
+                "https://objectstorage.us-phoenix-1.oraclecloud.com",
+            ),
+            (
+                Auth,
+                "eu-frankfurt-2",
+                "https://auth.eu-frankfurt-2.oraclecloud.eu",
+            ),
+            (
+                LoggingIngestion,
+                "us-langley-1",
+                "https://ingestion.logging.us-langley-1.oci.oraclegovcloud.com",
+            ),
+            (
+                LoggingIngestion,
+                "xx-mars-1",
+                "https://ingestion.logging.xx-mars-1.oci.oraclecloud.com",
+            ),
+            (
+                ObjectStorage,
+                "foo.bar.com",
+                "https://objectstorage.foo.bar.com",
+            ),
+        ];
+        for (service, region, expected) in cases {
+            assert_eq!(of(service, region), expected);
+        }
+    }
+
+    #[test]
+    fn explicit_endpoints_are_a_scheme_a_host_and_a_port() {
+        for good in [
+            "http://127.0.0.1:8099",
+            "https://[::1]:1",
+            "https://host",
+            "http://h:80/",
+        ] {
+            Endpoint::parse(good).unwrap();
+        }
+        for bad in [
+            "",
+            "host:1",
+            "ftp://h",
+            "http://h/x",
+            "http://h?q",
+            "http://h#f",
+            "http://",
+        ] {
+            Endpoint::parse(bad).unwrap_err();
+        }
+        let error = Endpoint::parse("http://me:hunter2@h").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_target_that_would_be_changed_on_the_way_is_refused() {
+        let endpoint = Endpoint::parse("http://127.0.0.1:8099").unwrap();
+        let good = "/n/ns/b/b/o/a%2Fb%20c~%C3%A9?x=a+b%2C&y=%27";
+        let url = endpoint.join(good).unwrap();
+        assert_eq!(request_target(&url), good);
+        assert_eq!(host_header(&url), "127.0.0.1:8099");
+        for bad in [
+            "/a/../b",
+            "/a b",
+            "/é",
+            "/a#b",
+            "/./a",
+            "x",
+            "/a\nb",
+            "/%2e%2E/b",
+        ] {
+            endpoint.join(bad).unwrap_err();
+        }
+    }
+}

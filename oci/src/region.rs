@@ -182,3 +182,106 @@ fn from_variable(name: &str, environment: &Environment) -> Result<Option<Region>
     }
     region.into_region(KnownBy::Environment).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().copied().collect()
+    }
+
+    fn domain(name: &str, environment: &Environment) -> (String, String, KnownBy) {
+        let region = Region::resolve(name, environment).unwrap();
+        (region.id, region.domain, region.known_by)
+    }
+
+    fn expected(id: &str, domain: &str, known_by: KnownBy) -> (String, String, KnownBy) {
+        (id.to_owned(), domain.to_owned(), known_by)
+    }
+
+    #[test]
+    fn the_table_is_whole_and_consistent() {
+        assert_eq!(table::REGIONS.len(), 85);
+        for (short, id, realm) in table::REGIONS {
+            let by_id = Region::listed(id).unwrap();
+            assert_eq!(Region::listed(short).unwrap(), by_id);
+            assert_eq!(by_id.id, *id);
+            let (_, domain) = table::REALMS.iter().find(|(key, _)| key == realm).unwrap();
+            assert_eq!(by_id.domain, *domain);
+            let same = |other: &&(&str, &str, &str)| other.0 == *short || other.1 == *id;
+            assert_eq!(table::REGIONS.iter().filter(same).count(), 1, "{id}");
+        }
+    }
+
+    #[test]
+    fn listed_regions_need_no_environment() {
+        let none = Environment::default();
+        let frankfurt = expected("eu-frankfurt-1", "oraclecloud.com", KnownBy::Table);
+        for name in ["fra", "FRA", " eu-frankfurt-1\n", "EU-Frankfurt-1"] {
+            assert_eq!(domain(name, &none), frankfurt);
+        }
+        assert_eq!(domain("uk-gov-london-1", &none).1, "oraclegovcloud.uk");
+        assert_eq!(domain("eu-frankfurt-2", &none).1, "oraclecloud.eu");
+    }
+
+    #[test]
+    fn unknown_regions_follow_oracles_order() {
+        let none = Environment::default();
+        let mars = |domain, known_by| expected("xx-mars-1", domain, known_by);
+        assert_eq!(
+            domain("xx-mars-1", &none),
+            mars("oraclecloud.com", KnownBy::Assumed)
+        );
+
+        let realm = [("OCI_DEFAULT_REALM", "oraclecloud8.com")];
+        let by_realm = mars("oraclecloud8.com", KnownBy::DefaultRealm);
+        assert_eq!(domain("xx-mars-1", &environment(&realm)), by_realm);
+        let dotted = expected("foo.bar.com", "foo.bar.com", KnownBy::Domain);
+        assert_eq!(domain("foo.bar.com", &environment(&realm)), dotted);
+
+        let metadata = r#"{"realmKey":"oc99","realmDomainComponent":"mars.cloud",
+            "regionKey":"MRZ","regionIdentifier":"xx-mars-1"}"#;
+        let mut variables = realm.to_vec();
+        variables.push(("OCI_REGION_METADATA", metadata));
+        let by_variable = mars("mars.cloud", KnownBy::Environment);
+        for name in ["xx-mars-1", "mrz"] {
+            assert_eq!(domain(name, &environment(&variables)), by_variable);
+        }
+        assert_eq!(
+            domain("xx-moon-1", &environment(&variables)).2,
+            KnownBy::DefaultRealm
+        );
+
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".oci")).unwrap();
+        let file = format!("[{}]", metadata.replace("mars.cloud", "file.cloud"));
+        std::fs::write(home.path().join(".oci/regions-config.json"), file).unwrap();
+        variables.push(("HOME", home.path().to_str().unwrap()));
+        let by_file = mars("file.cloud", KnownBy::RegionsFile);
+        assert_eq!(domain("xx-mars-1", &environment(&variables)), by_file);
+    }
+
+    #[test]
+    fn what_cannot_be_a_host_is_refused() {
+        let none = Environment::default();
+        for name in [
+            "",
+            "a/b",
+            "evil.com/x",
+            "a..b",
+            "a@b",
+            "é",
+            "a:1",
+            &"x".repeat(64),
+        ] {
+            Region::resolve(name, &none).unwrap_err();
+        }
+        let wrong = environment(&[("OCI_REGION_METADATA", "{")]);
+        let error = Region::resolve("xx-mars-1", &wrong)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("OCI_REGION_METADATA"), "{error}");
+    }
+}
