@@ -1,6 +1,6 @@
 # The only entry points; `make help` lists them. Each is a script of its own in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-deps image
+.PHONY: help demo test lint lint-deps image soak
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,3 +20,6 @@ lint-deps: ## licences, sources and banned crates of the dependency tree
 image: ## build the agent's container image
 	@scripts/docker-engine
 	@scripts/agent-image
+
+soak: ## the test of rotation, kills and outages for ten minutes, or SOAK=seconds
+	@scripts/soak $(SOAK)
