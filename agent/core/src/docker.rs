@@ -112,7 +112,7 @@ pub fn parse(line: &[u8]) -> Option<Record<'_>> {
 pub enum Unusual<'a> {
     /// Docker's all the same: attributes, no `log`, another order, or a value that was mended.
     Record(Record<'a>),
-    /// Bytes that are no record (a torn write), then from `at` on something that may be one.
+    /// Bytes of a torn write, or a line whose newline is missing; then from `at` on another one.
     Glued {
         /// Where the second part begins in the line.
         at: usize,
@@ -141,9 +141,11 @@ pub fn parse_unusual(line: &[u8]) -> Unusual<'_> {
         });
     }
     // A write that stopped half way (full disk, crash), and the next line right behind it.
-    match memmem::rfind(line, OPEN) {
-        Some(at) if at > 0 && frame(&line[at..]).is_some() => Unusual::Glued { at },
-        _ => Unusual::Malformed,
+    let is_record = |at: &usize| frame(&line[*at..]).is_some() || from_json(&line[*at..]).is_some();
+    let mut starts = memmem::rfind_iter(line, OPEN).take_while(|&at| at > 0);
+    match starts.find(is_record) {
+        Some(at) => Unusual::Glued { at },
+        None => Unusual::Malformed,
     }
 }
 

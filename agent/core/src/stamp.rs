@@ -8,7 +8,8 @@ pub const SECONDS_LEN: usize = 19;
 pub const LEN_MAX: usize = 30;
 const MICROS_LEN: usize = 26;
 
-/// True for a time exactly as dockerd writes it (RFC3339Nano in UTC).
+/// True for a time exactly as dockerd writes it (RFC3339Nano in UTC) that the calendar has: a
+/// damaged one could make the service refuse a whole request.
 pub fn is_valid(time: &[u8]) -> bool {
     const SHAPE: &[u8; SECONDS_LEN] = b"dddd-dd-ddTdd:dd:dd";
     let Some((seconds, rest)) = time.split_first_chunk::<SECONDS_LEN>() else {
@@ -19,6 +20,7 @@ pub fn is_valid(time: &[u8]) -> bool {
         _ => byte == want,
     });
     shaped
+        && is_on_calendar(seconds)
         && match rest {
             [b'Z'] => true,
             [b'.', digits @ .., b'Z'] => {
@@ -26,6 +28,19 @@ pub fn is_valid(time: &[u8]) -> bool {
             }
             _ => false,
         }
+}
+
+fn is_on_calendar(seconds: &[u8; SECONDS_LEN]) -> bool {
+    let two = |at: usize| (seconds[at] - b'0') * 10 + (seconds[at + 1] - b'0');
+    let (century, year, month, day) = (two(0), two(2), two(5), two(8));
+    let month_days = match month {
+        2 if (if year == 0 { century } else { year }).is_multiple_of(4) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    (1..=month_days).contains(&day) && two(11) < 24 && two(14) < 60 && two(17) < 60
 }
 
 /// Appends a valid time with at most microseconds, which is what Oracle's SDK sends.
@@ -77,6 +92,9 @@ mod tests {
             "2026-11-23T17:29:31Z",
             "2026-11-23T17:29:31.5Z",
             "2026-11-23T17:29:31.764048983Z",
+            "2000-02-29T23:59:59Z",
+            "2028-02-29T00:00:00Z",
+            "2026-12-31T00:00:00Z",
         ] {
             assert!(is_valid(time.as_bytes()), "{time}");
         }
@@ -88,6 +106,15 @@ mod tests {
             "2026-11-23T17:29:31.7640489831Z",
             "2026-11-23T17:29:31+00:00",
             "2026-11-23T17:29:3\"Z",
+            "2026-00-23T17:29:31Z",
+            "2026-13-23T17:29:31Z",
+            "2026-11-00T17:29:31Z",
+            "2026-11-31T17:29:31Z",
+            "2026-02-29T17:29:31Z",
+            "2100-02-29T17:29:31Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T17:60:00Z",
+            "2026-11-23T17:29:60Z",
         ] {
             assert!(!is_valid(time.as_bytes()), "{time}");
         }

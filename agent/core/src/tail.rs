@@ -200,7 +200,10 @@ impl Tail {
         }
         match docker::parse_unusual(line) {
             Unusual::Record(record) => self.record(at, record, line.len(), sink),
-            Unusual::Glued { at: next } => self.malformed(at, &line[..next], sink),
+            Unusual::Glued { at: next } => match docker::parse(&line[..next]) {
+                Some(record) => self.record(at, record, next, sink),
+                None => self.malformed(at, &line[..next], sink),
+            },
             Unusual::Malformed => self.malformed(at, line, sink),
         }
     }
@@ -230,7 +233,10 @@ impl Tail {
             stream: Stream::Stdout,
             time: Cow::Owned(time),
         };
+        // It is no piece of the line under way.
+        let under_way = (self.groups[0].take(), self.resumed[0].take());
         let taken = self.record(at, record, len, sink);
+        (self.groups[0], self.resumed[0]) = under_way;
         if matches!(taken, Taken::Bytes(_)) {
             sink.stats.malformed_lines += 1;
             sink.stats.nul_bytes += (len - text.len()) as u64;
@@ -243,6 +249,7 @@ impl Tail {
     fn record(&mut self, at: At, record: Record<'_>, len: usize, sink: &mut Sink<'_>) -> Taken {
         let slot = record.stream as usize;
         if at.offset < at.skip[slot] {
+            self.date(&record.time);
             return Taken::Bytes(len);
         }
         let joins = self.groups[slot].is_some() || self.resumed[slot].is_some();
@@ -253,8 +260,7 @@ impl Tail {
         if joins {
             self.settle(slot, &record.time, sink);
         }
-        self.last_time.clear();
-        self.last_time.extend_from_slice(&record.time);
+        self.date(&record.time);
         let grouped = self.groups[slot].is_some() || self.resumed[slot].is_some();
         if !grouped && self.is_too_old(&record.time, sink) {
             return Taken::Bytes(len);
@@ -278,6 +284,14 @@ impl Tail {
             self.piece(at, &record, sink);
         }
         Taken::Bytes(len)
+    }
+
+    /// Remembers the time of the last line, which dates a malformed one behind it: also of a line
+    /// that is passed over, so that the malformed one is the same whenever it is read.
+    #[inline]
+    fn date(&mut self, time: &[u8]) {
+        self.last_time.clear();
+        self.last_time.extend_from_slice(time);
     }
 
     fn is_too_old(&self, time: &[u8], sink: &mut Sink<'_>) -> bool {
