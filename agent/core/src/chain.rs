@@ -45,6 +45,11 @@ pub struct Generation {
     pub moved: bool,
     /// A damaged stream was reported.
     pub torn: bool,
+    /// The generation right before it, when one listing showed both side by side. Without that,
+    /// files may have come and gone between them, and no line joins over the gap.
+    pub follows: Option<u64>,
+    /// Given up because no listing had it any more; it goes on if one has it again.
+    pub vanished: bool,
 }
 
 impl Generation {
@@ -72,6 +77,18 @@ pub struct Chain {
     epoch: u64,
     generations: Vec<Generation>,
     next_key: u64,
+}
+
+/// What a look at the folder showed.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Its files, oldest first.
+    pub files: &'a [Candidate],
+    /// There is a current file with no first line yet, or the container is removed: none of
+    /// `files` will grow.
+    pub newer: bool,
+    /// Some file could not be read, so what is not in `files` may be there all the same.
+    pub partial: bool,
 }
 
 /// What a listing changed.
@@ -154,10 +171,10 @@ impl Chain {
         self.next_key - 1
     }
 
-    /// Takes a listing, oldest file first, into the chain. `newer`: there is a current file with
-    /// no first line yet, or the container is removed, so that nothing listed will grow. `next`
-    /// is the next checkpoint to be saved: names that depend on the state wait for it.
-    pub fn reconcile(&mut self, files: &[Candidate], newer: bool, next: SaveId) -> Change {
+    /// Takes a view of the folder into the chain. `next` is the next checkpoint to be saved: names
+    /// that depend on the state wait for it.
+    pub fn reconcile(&mut self, view: &View<'_>, next: SaveId) -> Change {
+        let files = view.files;
         let matched = align(&self.generations, files);
         let mut change = Change::default();
         for generation in &mut self.generations {
@@ -165,6 +182,7 @@ impl Chain {
         }
         // Where the next generation goes that is found: behind the file before it.
         let mut behind = 0;
+        let mut before: Option<(u32, u64)> = None;
         for (index, file) in files.iter().enumerate() {
             let at = match matched[index] {
                 Some(at_key) => self.position_of(at_key),
@@ -181,19 +199,24 @@ impl Chain {
                     at
                 }
             };
-            self.generations[at].list(&file.listed);
+            change.late |= self.generations[at].list(&file.listed);
             behind = at + 1;
+            let (position, key) = (file.listed.position, self.generations[at].key);
+            if let Some((_, previous)) = before.filter(|(other, _)| *other == position + 1) {
+                self.generations[at].follows = Some(previous);
+            }
+            before = Some((position, key));
         }
         let last = self.generations.len().saturating_sub(1);
         for (index, generation) in self.generations.iter_mut().enumerate() {
             let rotated = generation.listed.is_some_and(|listed| listed.position > 0);
-            generation.closed |= index < last || newer || rotated;
-            generation.missing = if generation.listed.is_some() {
-                0
-            } else {
-                generation.missing + 1
+            generation.closed |= index < last || view.newer || rotated;
+            generation.missing = match generation.listed {
+                Some(_) => 0,
+                None => generation.missing + u32::from(!view.partial),
             };
             if generation.missing > 1 && generation.handle.is_none() && !generation.finished {
+                generation.vanished = true;
                 change.vanished.push(generation.key);
             }
         }
@@ -259,21 +282,27 @@ impl Chain {
             gate,
             moved: false,
             torn: false,
+            follows: None,
+            vanished: false,
         }
     }
 }
 
 impl Generation {
-    fn list(&mut self, listed: &Listed) {
+    /// True when it had been given up.
+    fn list(&mut self, listed: &Listed) -> bool {
         self.listed = Some(*listed);
         self.evidence = Some(*listed);
         if !listed.compressed {
             self.size = self.size.max(listed.size);
         }
+        let revived = std::mem::take(&mut self.vanished);
+        self.finished &= !revived;
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
         if self.handle.is_none() && !self.finished {
             self.handle = Some(listed.handle);
         }
+        revived
     }
 
     /// Its descriptor shows another file's bytes, or none: reads on from the listed name if that

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chain::Change;
+use crate::chain::{Change, View};
 use crate::event::{
     Action, Container, FileHandle, Listed, Listing, LossReason, Notice, ReadError, SaveId,
 };
@@ -148,7 +148,8 @@ impl Follow {
         let Identified {
             files,
             unborn,
-            unreadable,
+            torn,
+            partial,
             removed,
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
@@ -159,17 +160,24 @@ impl Follow {
                 .collect()
         };
         let moved = names(&listed) != names(&self.files);
-        self.remembered = files
-            .iter()
-            .map(|file| (file.listed, file.fingerprint))
-            .collect();
+        // Only what was read is remembered: a file that is known by its descriptor may have been
+        // truncated meanwhile.
+        let probed = files.iter().filter(|file| file.known.is_none());
+        self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
         self.unborn = unborn.filter(|_| !removed);
         self.files = listed;
         let newer = self.unborn.is_some() || self.tail.container.removed;
-        let change = self.tail.chain.reconcile(&files, newer, next_save);
+        let change = self.tail.chain.reconcile(
+            &View {
+                files: &files,
+                newer,
+                partial,
+            },
+            next_save,
+        );
         self.tail.chain.prune();
         let missing = |g: &crate::chain::Generation| g.handle.is_none() && !g.finished;
-        self.relist = unreadable || self.tail.chain.generations().iter().any(missing);
+        self.relist = torn || partial || self.tail.chain.generations().iter().any(missing);
         Some(Settled { change, moved })
     }
 
@@ -348,6 +356,7 @@ impl Follow {
                     generation.forsake(handle);
                     generation.handle = None;
                 }
+                self.remembered.retain(|(file, _)| file.handle != handle);
                 self.relist = true;
                 lost.into_iter().collect()
             }

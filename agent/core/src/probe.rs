@@ -15,6 +15,8 @@ enum Finding {
     Known(u64),
     /// Empty, or its first line is not whole yet.
     Unborn,
+    /// Its gzip stream is damaged: left out of the chain.
+    Torn,
     /// Cannot be read: left out of the chain this time.
     Unreadable,
 }
@@ -33,8 +35,10 @@ pub struct Identified {
     pub files: Vec<Candidate>,
     /// The current file, when it has no first line yet.
     pub unborn: Option<Listed>,
+    /// Some compressed file is damaged, or not finished.
+    pub torn: bool,
     /// Some file could not be read: look again later.
-    pub unreadable: bool,
+    pub partial: bool,
     /// The folder is gone.
     pub removed: bool,
 }
@@ -99,8 +103,13 @@ impl Probe {
     /// [`Probe::wanted`] could not be read. True when it is worth saying: a damaged file.
     pub fn failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Listed> {
         let (file, finding) = self.wanted_mut(handle)?;
-        *finding = Finding::Unreadable;
-        (error == ReadError::Torn).then_some(*file)
+        let torn = error == ReadError::Torn;
+        *finding = if torn {
+            Finding::Torn
+        } else {
+            Finding::Unreadable
+        };
+        torn.then_some(*file)
     }
 
     /// All files are identified.
@@ -108,7 +117,8 @@ impl Probe {
         let mut identified = Identified {
             files: Vec::new(),
             unborn: None,
-            unreadable: false,
+            torn: false,
+            partial: false,
             removed: self.removed,
         };
         for (listed, finding) in self.files {
@@ -122,8 +132,12 @@ impl Probe {
                     }
                     continue;
                 }
+                Finding::Torn => {
+                    identified.torn = true;
+                    continue;
+                }
                 Finding::Unreadable | Finding::Unknown { .. } => {
-                    identified.unreadable = true;
+                    identified.partial = true;
                     continue;
                 }
             };

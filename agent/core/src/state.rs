@@ -132,5 +132,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         gate: None,
         moved: false,
         torn: false,
+        follows: None,
+        vanished: false,
     }
 }

@@ -88,6 +88,8 @@ pub struct Tail {
     labels: Labels,
     groups: [Option<Group>; 2],
     resumed: [Option<GroupMark>; 2],
+    /// The generation consumed last.
+    last_key: Option<u64>,
 }
 
 /// Where a line stands.
@@ -118,6 +120,7 @@ impl Tail {
             labels: Labels::default(),
             groups: [None, None],
             resumed: [None, None],
+            last_key: None,
         }
     }
 
@@ -139,6 +142,25 @@ impl Tail {
         self.groups.iter().flatten().map(Group::pending_bytes).sum()
     }
 
+    /// Lines under way can not go on in the generation `key`: bytes may be missing in between.
+    pub fn breaks_at(&self, key: u64) -> bool {
+        let open =
+            self.groups.iter().any(Option::is_some) || self.resumed.iter().any(Option::is_some);
+        let Some(index) = self.chain.generations().iter().position(|g| g.key == key) else {
+            return false;
+        };
+        let generation = &self.chain.generations()[index];
+        let before = index
+            .checked_sub(1)
+            .map(|before| self.chain.generations()[before].key);
+        let last = match self.last_key {
+            None if generation.read > 0 => return false,
+            None => before,
+            last => last,
+        };
+        open && last != Some(key) && (generation.read > 0 || generation.follows != last)
+    }
+
     /// Turns a chunk of the generation `key` into entries, from its read offset on. `end`: the
     /// chunk ends where the file ends, for good.
     pub fn consume(&mut self, key: u64, bytes: &[u8], end: bool, sink: &mut Sink<'_>) -> Consumed {
@@ -156,6 +178,7 @@ impl Tail {
         };
         let mut done = 0;
         let mut full = false;
+        self.last_key = Some(key);
         sink.batch.enter(&self.labels);
         while done < bytes.len() {
             let rest = &bytes[done..];

@@ -124,6 +124,9 @@ impl Pipeline {
             generation.moved = true;
             self.stats.nul_bytes += chunk.hole_bytes;
         }
+        if follow.tail.breaks_at(key) {
+            self.break_off(now, id);
+        }
         let mut done = 0;
         loop {
             let rest = &chunk.bytes[done..];

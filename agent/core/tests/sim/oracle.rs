@@ -1,0 +1,182 @@
+//! What was written, what arrived, and whether the one explains the other.
+//!
+//! Texts are made of tokens of 8 bytes that name their line and their place in it, so that every
+//! entry tells where it comes from, however it was joined, cut or replayed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// Token `index` of line `line`.
+pub fn token(line: u64, index: u64) -> String {
+    format!("{line:04x}{index:03x}.")
+}
+
+#[derive(Debug)]
+struct Written {
+    container: u64,
+    stream: &'static str,
+    /// All its tokens are the same one: its pieces cannot be told apart.
+    uniform: bool,
+    /// Inode generation (a number never reused) of each token.
+    homes: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+pub struct Oracle {
+    lines: BTreeMap<u64, Written>,
+    arrived: BTreeMap<u64, BTreeSet<u64>>,
+    entries: BTreeMap<String, (String, String, String)>,
+    whole: BTreeMap<u64, String>,
+    /// Files (numbers never reused) whose bytes went before all of them were read.
+    vanished: BTreeSet<u64>,
+    pub torn: bool,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, rename = "logEntryBatches")]
+    batches: Vec<Segment<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Segment<'a> {
+    #[serde(borrow)]
+    entries: Vec<Entry<'a>>,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    subject: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    data: std::borrow::Cow<'a, str>,
+    id: &'a str,
+    time: &'a str,
+}
+
+impl Oracle {
+    pub fn wrote(&mut self, line: u64, container: u64, stream: &'static str, uniform: bool) {
+        self.lines.insert(
+            line,
+            Written {
+                container,
+                stream,
+                uniform,
+                homes: Vec::new(),
+            },
+        );
+    }
+
+    /// The next `tokens` tokens of `line` stand in file `home`.
+    pub fn placed(&mut self, line: u64, tokens: u64, home: u64) {
+        let written = self.lines.get_mut(&line).expect("a line that was written");
+        written.homes.extend((0..tokens).map(|_| home));
+    }
+
+    pub fn vanished(&mut self, home: u64) {
+        self.vanished.insert(home);
+    }
+
+    /// The service accepted a body.
+    pub fn accept(&mut self, body: &[u8]) {
+        let body: Body<'_> = serde_json::from_slice(body).expect("a body that is JSON");
+        for segment in &body.batches {
+            assert!(!segment.entries.is_empty(), "an empty LogEntryBatch");
+            for entry in &segment.entries {
+                self.entry(segment, entry);
+            }
+        }
+    }
+
+    fn entry(&mut self, segment: &Segment<'_>, entry: &Entry<'_>) {
+        assert!(entry.data.len() <= 10_000, "data that OCI would cut");
+        assert!(entry.id.len() <= 40);
+        let known = (
+            entry.data.to_string(),
+            entry.time.to_owned(),
+            segment.kind.to_owned(),
+        );
+        if let Some(before) = self.entries.insert(entry.id.to_owned(), known.clone()) {
+            assert_eq!(before, known, "id {} with two contents", entry.id);
+        }
+        let Some((line, first)) = parse(&entry.data) else {
+            assert!(self.torn, "an entry that nobody wrote: {}", entry.data);
+            return;
+        };
+        let written = self
+            .lines
+            .get(&line)
+            .expect("an entry of a line that was written");
+        assert!(
+            segment.kind.ends_with(written.stream),
+            "line {line:x} on the wrong stream"
+        );
+        assert_eq!(segment.subject, format!("c{}", written.container));
+        let tokens = entry.data.len() as u64 / 8;
+        if written.uniform {
+            // Its pieces are all alike: only ids with two contents can be seen.
+            return;
+        }
+        for (n, chunk) in entry.data.as_bytes().chunks(8).enumerate() {
+            assert_eq!(
+                chunk,
+                token(line, first + n as u64).as_bytes(),
+                "line {line:x} is mixed up"
+            );
+        }
+        assert!(
+            first + tokens <= written.homes.len() as u64,
+            "more of line {line:x} than was written"
+        );
+        self.arrived
+            .entry(line)
+            .or_default()
+            .extend(first..first + tokens);
+        if entry.id.len() == 30
+            && let Some(other) = self.whole.insert(line, entry.id.to_owned())
+        {
+            assert_eq!(other, entry.id, "line {line:x} arrived under two ids");
+        }
+    }
+
+    /// Everything written has arrived, but for bytes in files that vanished.
+    pub fn check(&self) -> Summary {
+        let mut summary = Summary::default();
+        let nothing = BTreeSet::new();
+        for (line, written) in self.lines.iter().filter(|(_, written)| !written.uniform) {
+            let arrived = self.arrived.get(line).unwrap_or(&nothing);
+            for (index, home) in written.homes.iter().enumerate() {
+                summary.tokens += 1;
+                if arrived.contains(&(index as u64)) {
+                    continue;
+                }
+                summary.lost += 1;
+                assert!(
+                    self.vanished.contains(home),
+                    "token {index} of line {line:x} of container {} (file {home}) is lost",
+                    written.container
+                );
+            }
+        }
+        summary
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    pub tokens: u64,
+    pub lost: u64,
+}
+
+fn parse(data: &str) -> Option<(u64, u64)> {
+    let first = data.get(..8)?;
+    let hex = first.strip_suffix('.')?;
+    if !data.len().is_multiple_of(8) {
+        return None;
+    }
+    Some((
+        u64::from_str_radix(&hex[..4], 16).ok()?,
+        u64::from_str_radix(&hex[4..], 16).ok()?,
+    ))
+}

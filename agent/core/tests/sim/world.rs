@@ -1,0 +1,755 @@
+//! The shell around the core, as a model: descriptors, a disk that forgets what was not synced, an
+//! OCI that fails; and the loop that lets everything happen in an order that the seed decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_core::file_id::head_hash;
+use agent_core::{
+    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, Notice, Now,
+    Outcome, Pipeline, ReadError, SaveId, Settings, stamp,
+};
+
+use crate::docker::{Disk, Log};
+use crate::oracle::{Oracle, Summary, token};
+use crate::random::Random;
+
+const START: Duration = Duration::from_secs(1_795_000_000);
+const BUDGET: usize = 3 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Up,
+    Down,
+    Throttling,
+    Refusing,
+    Denying,
+    /// Accepts and loses the reply.
+    Mute,
+}
+
+#[derive(Debug)]
+enum Due {
+    Sent(BatchId, Outcome),
+    Saved(SaveId, Vec<u8>, bool),
+}
+
+struct File {
+    container: u64,
+    inode: u64,
+    /// The number of the file (never reused) that the inode was when the handle was given.
+    home: u64,
+    open: bool,
+    held: bool,
+}
+
+/// What one run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcomes {
+    pub summary: Summary,
+    pub losses: u64,
+    pub crashes: u64,
+    /// A hash over all actions: two runs of a seed must agree.
+    pub trace: u64,
+}
+
+pub struct World {
+    random: Random,
+    now: Now,
+    disk: Disk,
+    /// The never reused number of each inode in use.
+    homes: BTreeMap<u64, u64>,
+    next_home: u64,
+    logs: BTreeMap<u64, Log>,
+    next_line: u64,
+    oracle: Oracle,
+    pipeline: Option<Pipeline>,
+    started: bool,
+    files: BTreeMap<u64, File>,
+    next_handle: u64,
+    service: Service,
+    due: Vec<(Duration, Due)>,
+    durable: Option<Vec<u8>>,
+    saves_fail: bool,
+    outcomes: Outcomes,
+    clock_base: Duration,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: Random::new(seed),
+            now: Now {
+                mono: Duration::ZERO,
+                wall: START,
+            },
+            disk: Disk::default(),
+            homes: BTreeMap::new(),
+            next_home: 1,
+            logs: BTreeMap::new(),
+            next_line: 1,
+            oracle: Oracle::default(),
+            pipeline: None,
+            started: false,
+            files: BTreeMap::new(),
+            next_handle: 1,
+            service: Service::Up,
+            due: Vec::new(),
+            durable: None,
+            saves_fail: false,
+            outcomes: Outcomes::default(),
+            clock_base: Duration::ZERO,
+        };
+        for _ in 0..world.random.below(4) + 1 {
+            world.add_container();
+        }
+        world
+    }
+
+    pub fn run(mut self) -> Outcomes {
+        let steps = 150 + self.random.below(250);
+        self.start_agent();
+        for _ in 0..steps {
+            self.chance();
+            self.pump();
+        }
+        self.quiesce();
+        self.outcomes.summary = self.oracle.check();
+        self.outcomes
+    }
+
+    /// One thing happens.
+    fn chance(&mut self) {
+        let container = self.random.below(self.logs.len() as u64) + 1;
+        match self.random.below(100) {
+            0..40 => self.write(container),
+            40..70 => self.daemon(container),
+            70..82 => {
+                let step = self.random.pick(&[1, 20, 300, 3_000]);
+                self.pass(Duration::from_millis(step));
+            }
+            82..91 => self.list(container),
+            91..93 => {
+                self.service = self.random.pick(&[
+                    Service::Up,
+                    Service::Up,
+                    Service::Down,
+                    Service::Throttling,
+                    Service::Refusing,
+                    Service::Denying,
+                    Service::Mute,
+                ]);
+            }
+            93 => self.saves_fail = self.random.one_in(3),
+            94 => self.evict(),
+            95 => self.restart(),
+            96 => {
+                if let Some(log) = self.logs.get_mut(&container) {
+                    let tore = log.crash(&mut self.disk, &mut self.random);
+                    self.oracle.torn |= tore;
+                }
+            }
+            97 => {
+                if self.random.one_in(3) {
+                    self.remove(container);
+                }
+            }
+            98 => {
+                if self.logs.len() < 6 {
+                    self.add_container();
+                }
+            }
+            _ => self.pass(Duration::from_secs(31)),
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.mono += time;
+        self.now.wall += time;
+    }
+
+    fn add_container(&mut self) {
+        let number = self.logs.len() as u64 + 1;
+        let created = stamp::from_wall(self.now.wall);
+        self.logs
+            .insert(number, Log::new(&mut self.random, created));
+        if self.started {
+            self.list(number);
+        }
+    }
+
+    fn id(container: u64) -> ContainerId {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&container.to_be_bytes());
+        id[0] = container as u8 + 1;
+        ContainerId(id)
+    }
+
+    fn container_of(id: ContainerId) -> u64 {
+        u64::from(id.0[0]) - 1
+    }
+
+    /// The application writes a line; Docker will cut it.
+    fn write(&mut self, container: u64) {
+        if self.logs[&container].removed {
+            return;
+        }
+        let line = self.next_line;
+        self.next_line += 1;
+        let stream = self.random.pick(&["stdout", "stdout", "stderr"]);
+        let tokens = match self.random.below(20) {
+            0 => 1_200 + self.random.below(200),
+            1..4 => 20 + self.random.below(100),
+            _ => 1 + self.random.below(6),
+        };
+        let uniform = tokens > 10 && self.random.one_in(3);
+        let piece = self.random.pick(&[4, 16, 64, 2_048]).min(tokens.max(1));
+        let ends = !self.random.one_in(12);
+        let pause = 1 + self.random.below(2_000_000);
+        self.pass(Duration::from_nanos(pause));
+        let nanos = self.now.wall.subsec_nanos();
+        let seconds = stamp::from_wall(self.now.wall);
+        let time = format!("{}.{nanos:09}Z", &seconds[..19]);
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while at < tokens {
+            let end = (at + piece).min(tokens);
+            let text: String = (at..end)
+                .map(|i| token(line, if uniform { 0 } else { i }))
+                .collect();
+            let newline = if end == tokens && ends { "\\n" } else { "" };
+            lines.push(
+                format!(
+                    "{{\"log\":\"{text}{newline}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n"
+                )
+                .into_bytes(),
+            );
+            at = end;
+        }
+        self.oracle.wrote(line, container, stream, uniform);
+        let log = self.logs.get_mut(&container).expect("a container");
+        log.write(lines);
+    }
+
+    /// The daemon does something to a container's log.
+    fn daemon(&mut self, container: u64) {
+        for _ in 0..self.random.below(6) + 1 {
+            self.daemon_step(container);
+        }
+    }
+
+    fn daemon_step(&mut self, container: u64) {
+        let log = self.logs.get_mut(&container).expect("a container");
+        let current = log.names.get(&(0, false)).copied();
+        let before = current.map(|inode| self.disk.inodes[&inode].data.len());
+        let touched = log.step(&mut self.disk, &mut self.random, self.now.wall);
+        let now = log.names.get(&(0, false)).copied();
+        // A truncated file is another one, with the same inode.
+        if let (Some(inode), Some(before)) = (current, before)
+            && now == current
+            && self.disk.inodes[&inode].data.len() < before
+        {
+            self.vanish(inode);
+            self.homes.remove(&inode);
+        }
+        for inode in touched {
+            self.free(inode);
+        }
+        let names: Vec<u64> = self.logs[&container].names.values().copied().collect();
+        for inode in names {
+            if !self.homes.contains_key(&inode) {
+                self.homes.insert(inode, self.next_home);
+                self.next_home += 1;
+            }
+        }
+        self.place(container, before.filter(|_| now == current).unwrap_or(0));
+    }
+
+    fn debug(&self, what: &str) {
+        if std::env::var_os("SIM_DEBUG").is_some() {
+            println!("{:?} ## {what}", self.now.mono);
+        }
+    }
+
+    /// Tells the oracle which tokens stand in the current file from `from` on.
+    fn place(&mut self, container: u64, from: usize) {
+        let Some(&inode) = self.logs[&container].names.get(&(0, false)) else {
+            return;
+        };
+        let data = &self.disk.inodes[&inode].data;
+        let Some(added) = data.get(from..) else {
+            return;
+        };
+        let text = String::from_utf8_lossy(added);
+        let Some(open) = text.rfind("{\"log\":\"") else {
+            return;
+        };
+        let Some(value) = text[open + 8..].split('"').next() else {
+            return;
+        };
+        let value = value.trim_end_matches("\\n");
+        if !text.ends_with('\n') || value.is_empty() {
+            return;
+        }
+        let line = u64::from_str_radix(&value[..4], 16).expect("a token");
+        self.oracle
+            .placed(line, value.len() as u64 / 8, self.homes[&inode]);
+    }
+
+    /// Bytes of this inode are gone, or will be once nobody holds it.
+    fn vanish(&mut self, inode: u64) {
+        if let Some(&home) = self.homes.get(&inode) {
+            self.oracle.vanished(home);
+        }
+    }
+
+    fn free(&mut self, inode: u64) {
+        let held = self
+            .files
+            .values()
+            .any(|file| file.inode == inode && file.open);
+        // gzip's copy takes over from its plain twin.
+        if self
+            .disk
+            .inodes
+            .get(&inode)
+            .is_some_and(|inode| inode.names == 0)
+            && !held
+        {
+            self.hand_over(inode);
+        }
+        if self.disk.release(inode, held) {
+            self.homes.remove(&inode);
+            for file in self.files.values_mut().filter(|file| file.inode == inode) {
+                file.open = false;
+                file.held = false;
+            }
+        }
+    }
+
+    /// The bytes of a plain file that is gone live on in its compressed copy, if it has one.
+    fn hand_over(&mut self, inode: u64) {
+        let data = &self.disk.inodes[&inode].data;
+        let copy = self.disk.inodes.iter().find(|(other, copy)| {
+            **other != inode
+                && copy.compressed
+                && !copy.torn
+                && copy.names > 0
+                && copy.data == *data
+        });
+        match copy.map(|(&other, _)| other) {
+            Some(copy) if !self.disk.inodes[&inode].compressed => {
+                let home = self.homes[&inode];
+                self.homes.insert(copy, home);
+            }
+            _ => self.vanish(inode),
+        }
+    }
+
+    fn remove(&mut self, container: u64) {
+        let log = self.logs.get_mut(&container).expect("a container");
+        if log.removed {
+            return;
+        }
+        for inode in log.remove(&mut self.disk) {
+            self.free(inode);
+        }
+        self.list(container);
+    }
+
+    /// A descriptor is closed to make room for others.
+    fn evict(&mut self) {
+        let open: Vec<u64> = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.open)
+            .map(|(&handle, _)| handle)
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let handle = self.random.pick(&open);
+        self.close(FileHandle(handle));
+    }
+
+    fn close(&mut self, handle: FileHandle) {
+        if let Some(file) = self.files.get_mut(&handle.0) {
+            file.open = false;
+            file.held = false;
+            let inode = file.inode;
+            self.free(inode);
+        }
+    }
+
+    /// kill -9, some time, and a new start.
+    fn restart(&mut self) {
+        self.outcomes.crashes += 1;
+        self.kill();
+        for _ in 0..self.random.below(12) {
+            let container = self.random.below(self.logs.len() as u64) + 1;
+            match self.random.below(3) {
+                0 => self.write(container),
+                1 => self.daemon(container),
+                _ => self.pass(Duration::from_secs(1)),
+            }
+        }
+        self.start_agent();
+    }
+
+    fn kill(&mut self) {
+        self.debug("kill");
+        self.pipeline = None;
+        for (_, due) in std::mem::take(&mut self.due) {
+            // The file may have been renamed into its place, or not.
+            if let Due::Saved(_, bytes, true) = due
+                && self.random.one_in(2)
+            {
+                self.durable = Some(bytes);
+            }
+        }
+        let handles: Vec<u64> = self.files.keys().copied().collect();
+        for handle in handles {
+            self.close(FileHandle(handle));
+        }
+        self.files.clear();
+    }
+
+    fn start_agent(&mut self) {
+        self.clock_base = self.now.mono;
+        self.started = true;
+        let settings = Settings {
+            source: "host".into(),
+            type_prefix: "t".into(),
+            nanoseconds: true,
+            part_marks: false,
+            batch_bytes_max: 256 << 10,
+            batch_age_max: Duration::from_millis(500),
+            in_flight_max: 2,
+            memory_bytes_max: BUDGET,
+            start_cutoff: String::new(),
+            retention: Duration::ZERO,
+            poll_interval: Duration::from_millis(200),
+            poll_interval_max: Duration::from_secs(1),
+            join_age_max: Duration::from_secs(5),
+            save_interval: Duration::from_secs(1),
+            bytes_per_second_max: 0,
+            seed: self.random.next(),
+        };
+        self.pipeline = Some(match &self.durable {
+            Some(checkpoint) => Pipeline::resume(settings, checkpoint).expect("our own checkpoint"),
+            None => Pipeline::new(settings, self.random.next(), self.now.wall),
+        });
+        self.list_all();
+        self.pump();
+    }
+
+    fn list_all(&mut self) {
+        for container in 1..=self.logs.len() as u64 {
+            self.list(container);
+        }
+    }
+
+    /// A look at a container's folder.
+    fn list(&mut self, container: u64) {
+        if self.pipeline.is_none() {
+            return;
+        }
+        let log = &self.logs[&container];
+        let names: Vec<((u32, bool), u64)> = log
+            .names
+            .iter()
+            .filter(|((position, gz), _)| !gz || !log.names.contains_key(&(*position, false)))
+            .map(|(&name, &inode)| (name, inode))
+            .collect();
+        let about = Container {
+            id: Self::id(container),
+            name: format!("c{container}"),
+            created: log.created.clone(),
+            removed: log.removed,
+        };
+        let files = names
+            .into_iter()
+            .map(|(name, inode)| self.listed(container, name, inode))
+            .collect();
+        self.event(Event::Listing(Listing {
+            container: about,
+            files,
+        }));
+    }
+
+    fn listed(
+        &mut self,
+        container: u64,
+        (position, compressed): (u32, bool),
+        inode: u64,
+    ) -> Listed {
+        let home = self.homes.get(&inode).copied().unwrap_or_default();
+        let known = self
+            .files
+            .iter()
+            .find(|(_, file)| file.inode == inode && file.container == container);
+        let handle = match known {
+            Some((&handle, _)) => handle,
+            None => {
+                let handle = self.next_handle;
+                self.next_handle += 1;
+                // Plain files are opened at once, mostly.
+                let held = !compressed && !self.random.one_in(10);
+                self.files.insert(
+                    handle,
+                    File {
+                        container,
+                        inode,
+                        home,
+                        open: held,
+                        held,
+                    },
+                );
+                handle
+            }
+        };
+        let data = &self.disk.inodes[&inode];
+        Listed {
+            handle: FileHandle(handle),
+            position,
+            compressed,
+            device: 1,
+            inode,
+            size: if compressed {
+                data.data.len() as u64 / 3 + 20
+            } else {
+                data.data.len() as u64
+            },
+            modified: data.modified,
+            held: self.files[&handle].held,
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        if std::env::var_os("SIM_DEBUG").is_some() {
+            match &event {
+                Event::Chunk {
+                    handle,
+                    offset,
+                    bytes,
+                    end,
+                    ..
+                } => println!(
+                    "{:?} chunk {handle:?} {offset} +{} end={end}",
+                    self.now.mono,
+                    bytes.len()
+                ),
+                other => println!("{:?} {other:?}", self.now.mono),
+            }
+        }
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.handle(
+                Now {
+                    mono: self.now.mono - self.clock_base,
+                    ..self.now
+                },
+                event,
+            );
+            let memory = pipeline.gauges().memory_bytes;
+            assert!(memory <= BUDGET + (512 << 10), "{memory} bytes are held");
+        }
+    }
+
+    /// The shell acts until the core has nothing more to do.
+    fn pump(&mut self) {
+        for _ in 0..2_000 {
+            let now = self.now.mono;
+            if let Some(at) = self.due.iter().position(|(at, _)| *at <= now) {
+                let (_, due) = self.due.swap_remove(at);
+                self.complete(due);
+                continue;
+            }
+            let mono = self.now.mono - self.clock_base;
+            let Some(pipeline) = &mut self.pipeline else {
+                return;
+            };
+            let Some(action) = pipeline.poll_action(Now { mono, ..self.now }) else {
+                return;
+            };
+            self.trace(&action);
+            self.act(action);
+        }
+        panic!("the core never rests");
+    }
+
+    fn trace(&mut self, action: &Action) {
+        let text = format!("{action:?}");
+        self.outcomes.trace = self.outcomes.trace.rotate_left(5) ^ head_hash(text.as_bytes());
+    }
+
+    fn complete(&mut self, due: Due) {
+        match due {
+            Due::Sent(batch, outcome) => self.event(Event::Sent { batch, outcome }),
+            Due::Saved(id, bytes, true) => {
+                self.durable = Some(bytes);
+                self.event(Event::Saved(id));
+            }
+            Due::Saved(id, _, false) => self.event(Event::SaveFailed(id)),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        if std::env::var_os("SIM_DEBUG").is_some() {
+            let text = format!("{action:?}");
+            println!("{:?}    -> {}", self.now.mono, &text[..text.len().min(200)]);
+        }
+        match action {
+            Action::Read {
+                handle,
+                offset,
+                len,
+                head,
+                ..
+            } => self.read(handle, offset, len, head),
+            Action::Close { handle } => self.close(handle),
+            Action::List(id) => self.list(Self::container_of(id)),
+            Action::Send { batch, body, .. } => self.send(batch, &body),
+            Action::Forget(_) => {}
+            Action::Save { id, bytes } => {
+                let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
+                let works = !(self.saves_fail && self.random.one_in(2));
+                self.due
+                    .push((self.now.mono + wait, Due::Saved(id, bytes, works)));
+            }
+            Action::Report(notice) => {
+                if let Notice::Lost { .. } = notice {
+                    self.outcomes.losses += 1;
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, batch: BatchId, body: &Arc<Vec<u8>>) {
+        let retry_after = Some(Duration::from_secs(self.random.below(5)));
+        let unavailable = Outcome::Unavailable { retry_after: None };
+        let (outcome, accepted) = match self.service {
+            Service::Up => (Outcome::Accepted, true),
+            Service::Down => (unavailable, false),
+            Service::Throttling => (Outcome::Unavailable { retry_after }, false),
+            Service::Refusing => (Outcome::Refused, false),
+            Service::Denying => (Outcome::Denied, false),
+            Service::Mute => (unavailable, true),
+        };
+        if accepted {
+            self.oracle.accept(body);
+        }
+        let wait = Duration::from_millis(self.random.pick(&[0, 10, 200, 2_000]));
+        self.due
+            .push((self.now.mono + wait, Due::Sent(batch, outcome)));
+    }
+
+    fn read(&mut self, handle: FileHandle, offset: u64, len: u32, head: Option<Head>) {
+        match self.bytes(handle, offset, len, head) {
+            Ok((bytes, end, modified, unlinked)) => self.event(Event::Chunk {
+                handle,
+                offset,
+                bytes: &bytes,
+                hole_bytes: 0,
+                end,
+                unlinked,
+                modified,
+            }),
+            Err(error) => self.event(Event::ReadFailed { handle, error }),
+        }
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn bytes(
+        &mut self,
+        handle: FileHandle,
+        offset: u64,
+        len: u32,
+        head: Option<Head>,
+    ) -> Result<(Vec<u8>, bool, Duration, bool), ReadError> {
+        if self.random.one_in(60) {
+            return Err(ReadError::Io);
+        }
+        let file = self.files.get(&handle.0).ok_or(ReadError::Gone)?;
+        let inode = self.disk.inodes.get(&file.inode).ok_or(ReadError::Gone)?;
+        let named = self.logs[&file.container]
+            .names
+            .values()
+            .any(|&named| named == file.inode);
+        if !file.open && !named {
+            return Err(ReadError::Gone);
+        }
+        let at = usize::try_from(offset).expect("an offset");
+        if let Some(head) = head {
+            let start = head.offset as usize;
+            let first = inode.data.get(start..start + head.len as usize);
+            if first.is_none_or(|first| head_hash(first) != head.hash) || inode.data.len() < at {
+                return Err(ReadError::Replaced);
+            }
+        }
+        if inode.torn && (at > inode.data.len() / 2 || offset == 0) {
+            return Err(ReadError::Torn);
+        }
+        let rest = inode.data.get(at..).unwrap_or_default();
+        let mut take = rest.len().min(len as usize);
+        if take > 1 && self.random.one_in(4) {
+            // A short read.
+            take = 1 + self.random.below(take as u64) as usize;
+        }
+        Ok((
+            rest[..take].to_vec(),
+            take == rest.len(),
+            inode.modified,
+            !named,
+        ))
+    }
+
+    /// Everything works again and nobody writes: all that can still be read must arrive.
+    fn quiesce(&mut self) {
+        self.service = Service::Up;
+        self.saves_fail = false;
+        for container in 1..=self.logs.len() as u64 {
+            for _ in 0..2_000 {
+                if self.logs[&container].removed || self.logs[&container].is_idle() {
+                    break;
+                }
+                self.daemon_step(container);
+            }
+        }
+        for round in 0..400 {
+            self.pass(Duration::from_secs(if round < 20 { 2 } else { 60 }));
+            self.list_all();
+            self.pump();
+            let gauges = self.pipeline.as_ref().expect("a running agent").gauges();
+            if round > 8
+                && gauges.queued + gauges.in_flight == 0
+                && self.due.is_empty()
+                && self.is_read()
+            {
+                break;
+            }
+            if round == 399 && std::env::var("SIM_DEBUG").is_ok() {
+                println!("{:#?}", self.pipeline);
+            }
+            assert!(round < 399, "it never drains: {gauges:?}");
+        }
+        self.event(Event::Drain);
+        for _ in 0..20 {
+            self.pump();
+            self.pass(Duration::from_secs(40));
+        }
+        let pipeline = self.pipeline.as_ref().expect("a running agent");
+        assert!(
+            pipeline.is_drained(),
+            "it does not drain: {:?}",
+            pipeline.gauges()
+        );
+        let unread: BTreeSet<u64> = BTreeSet::new();
+        assert!(unread.is_empty());
+    }
+
+    fn is_read(&self) -> bool {
+        let pipeline = self.pipeline.as_ref().expect("a running agent");
+        pipeline.gauges().lag_bytes == 0
+    }
+}
