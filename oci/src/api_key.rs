@@ -1,6 +1,6 @@
 //! A user's API key, from `~/.oci/config` or the environment.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{
     self, ConfigSource, FINGERPRINT, Key, Profile, SECURITY_TOKEN_FILE, Setting, TENANCY, USER,
@@ -13,11 +13,18 @@ use crate::signer::Signer;
 /// A user's API key.
 #[derive(Debug)]
 pub struct ApiKey {
+    source: ConfigSource,
+    region: Option<Region>,
+    /// Replaced as a whole when the files are read again.
+    loaded: Mutex<Arc<Loaded>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
     tenancy: String,
     user: String,
     fingerprint: String,
     signer: Signer,
-    region: Option<Region>,
 }
 
 impl ApiKey {
@@ -27,8 +34,56 @@ impl ApiKey {
     /// Kind `Config` or `Credentials`, naming file, profile and key.
     pub fn load(source: &ConfigSource) -> Result<Self> {
         let profile = Profile::load(source)?;
-        let user = require_ocid(&profile, USER).map_err(|error| hint_session(&profile, error))?;
-        let tenancy = require_ocid(&profile, TENANCY)?;
+        let loaded = Mutex::new(Arc::new(Loaded::from_profile(&profile)?));
+        let region = profile.region()?;
+        Ok(Self {
+            source: source.clone(),
+            region,
+            loaded,
+        })
+    }
+
+    /// The configured region, when there is one.
+    pub fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// The tenancy's OCID.
+    pub fn tenancy(&self) -> String {
+        self.loaded().tenancy.clone()
+    }
+
+    /// The user's OCID.
+    pub fn user(&self) -> String {
+        self.loaded().user.clone()
+    }
+
+    /// The key's fingerprint: configured, and equal to the one computed from the key.
+    pub fn fingerprint(&self) -> String {
+        self.loaded().fingerprint.clone()
+    }
+
+    pub(crate) fn signer(&self) -> Signer {
+        self.loaded().signer.clone()
+    }
+
+    /// Reads the files again: a refused key may have been replaced there.
+    pub(crate) fn refresh(&self) -> Result<Signer> {
+        let loaded = Arc::new(Loaded::from_profile(&Profile::load(&self.source)?)?);
+        let signer = loaded.signer.clone();
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(signer)
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.loaded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Loaded {
+    fn from_profile(profile: &Profile<'_>) -> Result<Self> {
+        let user = require_ocid(profile, USER).map_err(|error| hint_session(profile, error))?;
+        let tenancy = require_ocid(profile, TENANCY)?;
         let fingerprint = profile.require(FINGERPRINT)?;
         if !config::is_fingerprint(&fingerprint.value) {
             return Err(Error::config(format!(
@@ -36,7 +91,7 @@ impl ApiKey {
                 fingerprint.origin
             )));
         }
-        let key = load_key(&profile)?;
+        let key = load_key(profile)?;
         compare(&fingerprint, &key)?;
         let fingerprint = fingerprint.value.to_string();
         let signer = Signer::new(format!("{tenancy}/{user}/{fingerprint}"), Arc::new(key));
@@ -45,32 +100,7 @@ impl ApiKey {
             user,
             fingerprint,
             signer,
-            region: profile.region()?,
         })
-    }
-
-    /// The tenancy's OCID.
-    pub fn tenancy(&self) -> &str {
-        &self.tenancy
-    }
-
-    /// The user's OCID.
-    pub fn user(&self) -> &str {
-        &self.user
-    }
-
-    /// The key's fingerprint: configured, and equal to the one computed from the key.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
-    pub(crate) fn signer(&self) -> Signer {
-        self.signer.clone()
-    }
-
-    /// The configured region, when there is one.
-    pub fn region(&self) -> Option<&Region> {
-        self.region.as_ref()
     }
 }
 

@@ -1,28 +1,20 @@
 //! One HTTP client that signs what it sends.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue,
-};
-use reqwest::{Method, Request, Url};
-use ring::rand::{SecureRandom as _, SystemRandom};
-
 use crate::credential::Credentials;
-use crate::endpoint::{Endpoint, host_header, request_target};
+use crate::endpoint::Endpoint;
 use crate::environment::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::region::Region;
-use crate::signer::{BodyHeaders, Digest, SignedParts, Signer, encode_digest};
+use crate::request::{self, Body, HostSigned};
+use crate::signer::Signer;
 use crate::transport::{Answer, Transport};
 
-const JSON: &str = "application/json";
-const OPC_REQUEST_ID: HeaderName = HeaderName::from_static("opc-request-id");
-const X_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-content-sha256");
+/// What OCI tolerates between the `date` of a request and its own clock ("Request Signatures").
+const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -35,7 +27,7 @@ pub struct ClientOptions {
     pub ca_bundle: Option<PathBuf>,
     /// The `user-agent` header.
     pub user_agent: String,
-    /// The variables to look at for a CA bundle. Default: this process's.
+    /// The variables to look at for a CA bundle and proxies. Default: this process's.
     pub environment: Environment,
 }
 
@@ -63,14 +55,6 @@ struct Inner {
     transport: Transport,
 }
 
-/// A body whose digest is signed.
-pub(crate) struct Body<'a> {
-    pub bytes: Bytes,
-    pub sha256: &'a Digest,
-    /// Headers that are sent and not signed, such as `content-encoding`.
-    pub headers: &'a [(HeaderName, HeaderValue)],
-}
-
 impl Client {
     /// Prepares a client; makes no request.
     ///
@@ -95,77 +79,102 @@ impl Client {
         self.inner.credentials.region().await
     }
 
-    /// One signed attempt at a POST of JSON. `target` is the encoded path and query.
+    /// The credentials, for what there is to know about them.
+    pub fn credentials(&self) -> &Credentials {
+        &self.inner.credentials
+    }
+
+    /// Renews the credentials now: files are read again, a new token is asked for. Whether they
+    /// differ from before. Requests do this by themselves when a service refuses the present
+    /// ones.
+    ///
+    /// # Errors
+    /// When they cannot be read or had; the old ones stay in use as long as they are good.
+    pub async fn refresh_credentials(&self) -> Result<bool> {
+        let used = self.signer().await?;
+        let fresh = self
+            .inner
+            .credentials
+            .refresh(&used, &self.inner.transport)
+            .await?;
+        Ok(!fresh.is_same_as(&used))
+    }
+
+    async fn signer(&self) -> Result<Signer> {
+        self.inner
+            .credentials
+            .signer(&self.inner.transport, SystemTime::now())
+            .await
+    }
+
+    /// One signed POST of JSON; a second one only when the first was refused with 401 and other
+    /// credentials could be had. `target` is the encoded path and query.
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
         target: &str,
         body: Body<'_>,
     ) -> Result<Answer> {
+        let signer = self.signer().await?;
+        let error = match self.attempt(&signer, endpoint, target, &body).await {
+            Err(error) if error.kind() == ErrorKind::Unauthorized => error,
+            result => return result,
+        };
+        match self
+            .inner
+            .credentials
+            .refresh(&signer, &self.inner.transport)
+            .await
+        {
+            Ok(fresh) if !fresh.is_same_as(&signer) => {
+                let second = self.attempt(&fresh, endpoint, target, &body).await;
+                second.map_err(explain_refusal)
+            }
+            Ok(_) => Err(explain_refusal(error)),
+            Err(renewal) => Err(error.with_hint(format!("renewing the credentials: {renewal}"))),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        signer: &Signer,
+        endpoint: &Endpoint,
+        target: &str,
+        body: &Body<'_>,
+    ) -> Result<Answer> {
         let url = endpoint.join(target)?;
-        let signer = self.inner.credentials.signer().await?;
-        let request_id = request_id()?;
-        let request = signed_post(&signer, url, SystemTime::now(), body, &request_id)?;
-        let answer = self.inner.transport.send(request).await;
-        answer.map_err(|error| error.with_request_id(&request_id))
+        request::post(
+            &self.inner.transport,
+            signer,
+            url,
+            body.clone(),
+            HostSigned::Yes,
+        )
+        .await
     }
 }
 
-fn signed_post(
-    signer: &Signer,
-    url: Url,
-    now: SystemTime,
-    body: Body<'_>,
-    request_id: &str,
-) -> Result<Request> {
-    let date = httpdate::fmt_http_date(now);
-    let host = host_header(&url);
-    let length = body.bytes.len();
-    let authorization = signer.authorization(&SignedParts {
-        method: "POST",
-        target: request_target(&url),
-        host: Some(&host),
-        date: &date,
-        body: Some(BodyHeaders {
-            length: length as u64,
-            content_type: JSON,
-            sha256: body.sha256,
-        }),
-        extra: &[],
-    })?;
-    let mut authorization = header_value(&authorization)?;
-    authorization.set_sensitive(true);
-    let mut request = Request::new(Method::POST, url);
-    let headers = request.headers_mut();
-    headers.insert(ACCEPT, HeaderValue::from_static(JSON));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(DATE, header_value(&date)?);
-    headers.insert(HOST, header_value(&host)?);
-    headers.insert(X_CONTENT_SHA256, header_value(&encode_digest(body.sha256))?);
-    headers.insert(OPC_REQUEST_ID, header_value(request_id)?);
-    headers.insert(AUTHORIZATION, authorization);
-    headers.extend(body.headers.iter().cloned());
-    *request.body_mut() = Some(body.bytes.into());
-    Ok(request)
-}
-
-fn header_value(text: &str) -> Result<HeaderValue> {
-    // Never with the text: it may be a token.
-    HeaderValue::from_str(text)
-        .map_err(|_| Error::credentials("a character that no HTTP header may hold"))
-}
-
-/// 32 upper-case hex digits, as Oracle's Python SDK makes them.
-fn request_id() -> Result<String> {
-    let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Error::credentials("the system gives no random bytes"))?;
-    Ok(bytes
-        .iter()
-        .fold(String::with_capacity(32), |mut text, byte| {
-            let _ = write!(text, "{byte:02X}");
-            text
-        }))
+/// A 401 says nothing about its cause, but the answer's date does when it is the clock.
+fn explain_refusal(error: Error) -> Error {
+    if error.kind() != ErrorKind::Unauthorized {
+        return error;
+    }
+    let Some(date) = error.date() else {
+        return error;
+    };
+    let (skew, direction) = match SystemTime::now().duration_since(date) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    if skew <= SKEW_MAX {
+        return error.with_hint(
+            "the clock is right, so the key is not: is it uploaded for this user, is its \
+             fingerprint the one in the console, is the token of this region and still good?",
+        );
+    }
+    error.with_hint(format!(
+        "this host's clock is {} s {direction} the service's, which allows {} s: set it (chrony)",
+        skew.as_secs(),
+        SKEW_MAX.as_secs(),
+    ))
 }

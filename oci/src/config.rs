@@ -208,6 +208,11 @@ impl<'a> Profile<'a> {
         format!("profile {} of {}", self.name, self.path.display())
     }
 
+    /// The config file, whether it exists or not.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn environment(&self) -> &Environment {
         &self.source.environment
     }
@@ -310,7 +315,7 @@ fn variable_setting(variable: &str, value: &str) -> Setting {
 }
 
 /// Whether the environment alone is a whole API key profile, as the CLI asks for.
-fn is_complete(environment: &Environment) -> bool {
+pub(crate) fn is_complete(environment: &Environment) -> bool {
     let needed = [USER, TENANCY, FINGERPRINT, REGION];
     needed
         .iter()

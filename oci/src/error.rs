@@ -62,10 +62,10 @@ impl ErrorKind {
 /// A failed operation, with everything that Oracle's support asks for.
 ///
 /// Neither `Display` nor `Debug` shows a key, a token, a passphrase or an `authorization` header.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,

@@ -1,6 +1,7 @@
 //! RSA private keys, from PEM to signature.
 
 mod encrypted;
+mod session;
 
 use std::fmt;
 

@@ -17,29 +17,44 @@
 //! ```
 
 mod api_key;
+mod certificate;
 mod client;
 mod config;
 mod credential;
 mod endpoint;
 mod environment;
 mod error;
+mod federation;
 mod ini;
+mod instance_principal;
 mod key;
 mod logging;
+mod metadata;
 mod pem;
+mod permission;
+mod proxy;
+mod refresh;
 mod region;
+mod reload;
+mod request;
+mod resource_principal;
+mod session_token;
 mod signer;
+mod token;
 mod transport;
 mod trust;
 
 pub use api_key::ApiKey;
 pub use client::{Client, ClientOptions};
 pub use config::ConfigSource;
-pub use credential::{AuthKind, Credentials};
+pub use credential::{AuthKind, Choice, Credentials};
 pub use endpoint::{Endpoint, Service};
 pub use environment::Environment;
 pub use error::{Error, ErrorKind, Result};
+pub use instance_principal::InstancePrincipal;
 pub use key::PrivateKey;
 pub use logging::{Accepted, ContentEncoding, LogClient, LogId};
 pub use region::{KnownBy, Region};
+pub use resource_principal::ResourcePrincipal;
+pub use session_token::SessionToken;
 pub use signer::{BodyHeaders, Digest, SignedParts, Signer, digest, encode_digest};

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, HeaderValue};
 
-use crate::client::{Body, Client};
+use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::request::Body;
 use crate::signer::Digest;
 
 /// The version in the path of the Logging Ingestion API.
@@ -78,7 +79,8 @@ impl LogClient {
         Self { client, endpoint }
     }
 
-    /// One attempt at PutLogs, signed afresh; no retry. `body` is a whole `PutLogsDetails` in
+    /// One attempt at PutLogs, signed afresh; no retry but the one that
+    /// follows a 401 when renewed credentials could be had. `body` is a whole `PutLogsDetails` in
     /// JSON, sent without a copy; `sha256` is the digest of its bytes as they are.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::proxy;
 use crate::trust;
 
 /// Idle connections are dropped before a load balancer is likely to: a request that finds its
@@ -58,7 +59,7 @@ impl Transport {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .http1_only()
             // A redirect would send a signature to a host it was not made for.
@@ -67,9 +68,12 @@ impl Transport {
             .timeout(options.request_timeout)
             .pool_idle_timeout(POOL_IDLE)
             .user_agent(&options.user_agent)
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::config(format!("HTTP client: {}", chain(&error))))?;
+            .no_proxy();
+        for proxy in proxy::proxies(&options.environment)? {
+            builder = builder.proxy(proxy);
+        }
+        let fail = |error| Error::config(format!("HTTP client: {}", chain(&error)));
+        let http = builder.build().map_err(fail)?;
         Ok(Self {
             http,
             has_roots,
