@@ -1,3 +1,6 @@
 mod config;
+mod container;
+mod files;
+mod listing;
 mod memory;
 fn main() {}

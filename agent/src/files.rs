@@ -1,0 +1,437 @@
+//! The table of log files: a handle for every inode seen, a descriptor for those that may still
+//! be read.
+//!
+//! Descriptors are opened as soon as a file is listed, because the next rotation may unlink it;
+//! an open descriptor reads the rest. They are bounded: the least recently used one whose file
+//! still has a name gives way, and is opened again by that name when it is needed.
+
+pub mod gz;
+pub mod plain;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agent_core::limits::CHUNK_BYTES;
+use agent_core::{ContainerId, FileHandle, Head, Listed, ReadError};
+
+use crate::listing::{self, Seen};
+use crate::memory::GZ_DECODERS_MAX;
+use plain::Look;
+
+/// What a read gave, ready to become `Event::Chunk`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Where `bytes` stand in the uncompressed file.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Bytes of a sparse hole skipped in front of them.
+    pub hole_bytes: u64,
+    /// The read met the end.
+    pub end: bool,
+    /// No name is left for the inode.
+    pub unlinked: bool,
+    /// st_mtime.
+    pub modified: Duration,
+}
+
+/// The folder changed between the look at it and the opening of its files.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stale;
+
+/// All files that have a handle.
+#[derive(Debug)]
+pub struct Files {
+    containers_dir: PathBuf,
+    open_max: usize,
+    entries: HashMap<FileHandle, Entry>,
+    by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
+    next_handle: u64,
+    /// Counts uses, to know the least recent one.
+    uses: u64,
+    buffer: Box<[u8]>,
+    /// Where file heads are read for comparison.
+    scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    container: ContainerId,
+    seen: Seen,
+    open: Option<Open>,
+    /// A descriptor has been held ever since the handle was given out.
+    held: bool,
+    /// The core is done with it.
+    closed: bool,
+    /// [`Files::uses`] at its last use.
+    used: u64,
+    look: Look,
+}
+
+#[derive(Debug)]
+enum Open {
+    Plain(File),
+    Gz(Box<gz::Decoder>),
+}
+
+impl Open {
+    fn file(&self) -> &File {
+        match self {
+            Self::Plain(file) => file,
+            Self::Gz(decoder) => decoder.file(),
+        }
+    }
+}
+
+impl Files {
+    /// An empty table over Docker's folder of containers.
+    pub fn new(containers_dir: &Path, open_max: usize) -> Self {
+        Self {
+            containers_dir: containers_dir.to_owned(),
+            open_max,
+            entries: HashMap::new(),
+            by_inode: HashMap::new(),
+            next_handle: 1,
+            uses: 0,
+            buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The folder of a container.
+    pub fn folder(&self, container: ContainerId) -> PathBuf {
+        self.containers_dir.join(container.to_string())
+    }
+
+    /// Gives a handle to every file of a look at a container's folder, opening the plain ones
+    /// that are new.
+    ///
+    /// # Errors
+    /// [`Stale`] when a file is no longer where the look found it: look again.
+    pub fn enroll(&mut self, container: ContainerId, seen: &[Seen]) -> Result<Vec<Listed>, Stale> {
+        self.prune(container, seen);
+        seen.iter()
+            .map(|file| self.enroll_one(container, file))
+            .collect()
+    }
+
+    fn enroll_one(&mut self, container: ContainerId, seen: &Seen) -> Result<Listed, Stale> {
+        let key = (container, seen.device, seen.inode);
+        let known = self.by_inode.get(&key).copied().filter(|handle| {
+            self.entries
+                .get(handle)
+                .is_some_and(|entry| !entry.may_be_another(seen))
+        });
+        let handle = match known {
+            Some(handle) => handle,
+            None => self.admit(container, seen)?,
+        };
+        let Some(entry) = self.entries.get_mut(&handle) else {
+            return Err(Stale);
+        };
+        entry.seen = seen.clone();
+        Ok(Listed {
+            handle,
+            position: seen.position,
+            compressed: seen.compressed,
+            device: seen.device,
+            inode: seen.inode,
+            size: seen.size,
+            modified: seen.modified,
+            held: entry.held,
+        })
+    }
+
+    /// A new handle; a plain file is opened at once.
+    fn admit(&mut self, container: ContainerId, seen: &Seen) -> Result<FileHandle, Stale> {
+        let mut open = None;
+        if !seen.compressed {
+            let path = self.folder(container).join(&seen.name);
+            match open_inode(&path, seen.device, seen.inode) {
+                Ok(file) => open = Some(Open::Plain(file)),
+                Err(error) if is_stale(&error) => return Err(Stale),
+                // Told when it is read; a file that cannot be opened is listed all the same.
+                Err(error) => tracing::debug!(path = %path.display(), %error, "cannot open yet"),
+            }
+        }
+        let handle = FileHandle(self.next_handle);
+        self.next_handle += 1;
+        if let Some(old) = self
+            .by_inode
+            .insert((container, seen.device, seen.inode), handle)
+        {
+            self.entries.remove(&old);
+        }
+        if open.is_some() {
+            self.make_room(self.open_max, |_| true);
+        }
+        self.uses += 1;
+        let held = open.is_some();
+        let entry = Entry {
+            container,
+            seen: seen.clone(),
+            open,
+            held,
+            closed: false,
+            used: self.uses,
+            look: Look::default(),
+        };
+        self.entries.insert(handle, entry);
+        Ok(handle)
+    }
+
+    /// Entries that are neither in the folder nor open stand for nothing.
+    fn prune(&mut self, container: ContainerId, seen: &[Seen]) {
+        let listed = |entry: &Entry| {
+            seen.iter()
+                .any(|file| (file.device, file.inode) == (entry.seen.device, entry.seen.inode))
+        };
+        self.entries.retain(|_, entry| {
+            entry.container != container || entry.open.is_some() || listed(entry)
+        });
+        let entries = &self.entries;
+        self.by_inode
+            .retain(|_, handle| entries.contains_key(handle));
+    }
+
+    /// Reads up to `len` bytes (at most [`CHUNK_BYTES`]) of the uncompressed file at `offset`,
+    /// and then compares the file's start with `head`.
+    ///
+    /// # Errors
+    /// As [`ReadError`] says.
+    pub fn read(
+        &mut self,
+        handle: FileHandle,
+        offset: u64,
+        len: u32,
+        head: Option<Head>,
+    ) -> Result<Chunk<'_>, ReadError> {
+        self.ensure_open(handle)?;
+        self.uses += 1;
+        let entry = self.entries.get_mut(&handle).ok_or(ReadError::Gone)?;
+        entry.used = self.uses;
+        let len = (len as usize).min(self.buffer.len());
+        let buffer = &mut self.buffer[..len];
+        let filled = match entry.open.as_mut().ok_or(ReadError::Gone)? {
+            Open::Plain(file) => {
+                let current = entry.seen.position == 0;
+                let look = &mut entry.look;
+                let filled = plain::read(file, buffer, offset, head, look, &mut self.scratch)?;
+                if !current {
+                    look.drop_cache(file, filled.offset + filled.len as u64);
+                }
+                filled
+            }
+            Open::Gz(decoder) => decoder.read_at(buffer, offset, head)?,
+        };
+        Ok(Chunk {
+            offset: filled.offset,
+            bytes: &self.buffer[..filled.len],
+            hole_bytes: filled.hole_bytes,
+            end: filled.end,
+            unlinked: filled.unlinked,
+            modified: filled.modified,
+        })
+    }
+
+    fn ensure_open(&mut self, handle: FileHandle) -> Result<(), ReadError> {
+        let entry = self.entries.get(&handle).ok_or(ReadError::Gone)?;
+        if entry.open.is_some() {
+            return Ok(());
+        }
+        let (compressed, file) = (entry.seen.compressed, self.reopen(entry)?);
+        if compressed {
+            self.make_room(GZ_DECODERS_MAX, |entry| entry.seen.compressed);
+        }
+        self.make_room(self.open_max, |_| true);
+        let entry = self.entries.get_mut(&handle).ok_or(ReadError::Gone)?;
+        entry.look = Look::default();
+        entry.closed = false;
+        entry.open = Some(match compressed {
+            true => Open::Gz(Box::new(gz::Decoder::new(file))),
+            false => Open::Plain(file),
+        });
+        Ok(())
+    }
+
+    /// By its last name, else by looking for its inode.
+    fn reopen(&self, entry: &Entry) -> Result<File, ReadError> {
+        let folder = self.folder(entry.container);
+        let Seen { device, inode, .. } = entry.seen;
+        match open_inode(&folder.join(&entry.seen.name), device, inode) {
+            Ok(file) => return Ok(file),
+            Err(error) if is_stale(&error) => {}
+            Err(_) => return Err(ReadError::Io),
+        }
+        let names = match std::fs::read_dir(&folder) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ReadError::Gone),
+            Err(_) => return Err(ReadError::Io),
+        };
+        for name in names {
+            let name = name.map_err(|_| ReadError::Io)?;
+            let same = name
+                .metadata()
+                .is_ok_and(|it| (it.dev(), it.ino()) == (device, inode));
+            if same && let Ok(file) = open_inode(&name.path(), device, inode) {
+                return Ok(file);
+            }
+        }
+        Err(ReadError::Gone)
+    }
+
+    /// The core is done with this file.
+    pub fn close(&mut self, handle: FileHandle) {
+        if let Some(entry) = self.entries.get_mut(&handle) {
+            entry.shut();
+            entry.closed = true;
+        }
+    }
+
+    /// Shuts the least recently used descriptors until one more fits under `max`. Those without
+    /// a name come last, since they cannot be opened again.
+    fn make_room(&mut self, max: usize, among: impl Fn(&Entry) -> bool) {
+        let mut open: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.open.is_some() && among(entry))
+            .map(|(handle, entry)| (entry.used, *handle))
+            .collect();
+        if open.len() < max {
+            return;
+        }
+        open.sort_unstable_by_key(|(used, _)| *used);
+        let (named, nameless): (Vec<_>, Vec<_>) = open
+            .iter()
+            .partition(|(_, handle)| self.entries.get(handle).is_some_and(|e| !e.is_unlinked()));
+        for (index, (_, handle)) in named
+            .iter()
+            .chain(&nameless)
+            .take(open.len() + 1 - max)
+            .enumerate()
+        {
+            if let Some(entry) = self.entries.get_mut(handle) {
+                if index >= named.len() {
+                    tracing::warn!(
+                        container = %entry.container, file = entry.seen.name,
+                        "a deleted log is let go of unread: more than source.max_open_files are held",
+                    );
+                }
+                entry.shut();
+            }
+        }
+    }
+
+    /// Bytes on disk of files that have no name any more and live only through our descriptors.
+    /// Lets go of the least recently used ones while they are more than `bytes_max`.
+    pub fn bound_held(&mut self, bytes_max: u64) -> u64 {
+        let mut held: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(handle, entry)| {
+                let metadata = entry.open.as_ref()?.file().metadata().ok()?;
+                (metadata.nlink() == 0).then(|| (entry.used, *handle, metadata.blocks() * 512))
+            })
+            .collect();
+        held.sort_unstable();
+        let mut total: u64 = held.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, handle, bytes) in held {
+            if total <= bytes_max {
+                break;
+            }
+            if let Some(entry) = self.entries.get_mut(&handle) {
+                tracing::warn!(
+                    container = %entry.container, file = entry.seen.name, bytes,
+                    "a deleted log is let go of unread: more than source.max_held_bytes are held",
+                );
+                entry.shut();
+                total -= bytes;
+            }
+        }
+        total
+    }
+
+    /// Descriptors open now.
+    pub fn open_count(&self) -> usize {
+        self.entries
+            .values()
+            .filter(|entry| entry.open.is_some())
+            .count()
+    }
+}
+
+impl Entry {
+    fn shut(&mut self) {
+        self.open = None;
+        self.held = false;
+    }
+
+    fn is_unlinked(&self) -> bool {
+        let metadata = self
+            .open
+            .as_ref()
+            .and_then(|open| open.file().metadata().ok());
+        metadata.is_some_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// The inode was closed for good and has changed since: as likely as not the number was given
+    /// to a new file, which deserves a descriptor and a handle of its own.
+    fn may_be_another(&self, seen: &Seen) -> bool {
+        let changed = (self.seen.size, self.seen.modified) != (seen.size, seen.modified);
+        self.open.is_none() && (self.seen.compressed != seen.compressed || (self.closed && changed))
+    }
+}
+
+/// Opens a plain file and makes sure that it is this inode.
+fn open_inode(path: &Path, device: u64, inode: u64) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && (metadata.dev(), metadata.ino()) == (device, inode) {
+        return Ok(file);
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// What one read put into the buffer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Where the bytes stand.
+    pub offset: u64,
+    /// How many there are.
+    pub len: usize,
+    /// Bytes of a hole in front of them.
+    pub hole_bytes: u64,
+    /// The end was met.
+    pub end: bool,
+    /// st_nlink is 0.
+    pub unlinked: bool,
+    /// st_mtime.
+    pub modified: Duration,
+}
+
+impl Filled {
+    /// Nothing read yet at `offset` of a file in this state.
+    pub fn none(offset: u64, metadata: &std::fs::Metadata) -> Self {
+        Self {
+            offset,
+            unlinked: metadata.nlink() == 0,
+            modified: listing::since_epoch(metadata.mtime(), metadata.mtime_nsec()),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
