@@ -98,10 +98,15 @@ impl Checkpoint {
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let body = serde_json::to_vec(self).unwrap_or_default();
-        let crc = crc32fast::hash(&body);
-        let mut file = format!("{MAGIC} {VERSION} {crc:08x} {}\n", body.len()).into_bytes();
+        let mut file = Self::header(&body).into_bytes();
+        file.push(b'\n');
         file.extend_from_slice(&body);
         file
+    }
+
+    fn header(body: &[u8]) -> String {
+        let crc = crc32fast::hash(body);
+        format!("{MAGIC} {VERSION} {crc:08x} {}", body.len())
     }
 
     /// Reads a file's bytes.
@@ -121,15 +126,12 @@ impl Checkpoint {
             VERSION => {}
             other => return Err(CheckpointError::Version(other)),
         }
-        let crc = fields
-            .next()
-            .and_then(|field| u32::from_str_radix(field, 16).ok());
-        let len = fields.next().and_then(|field| field.parse::<usize>().ok());
         let body = &file[end + 1..];
+        let len = fields.nth(1).and_then(|field| field.parse::<usize>().ok());
         if len != Some(body.len()) {
             return Err(damaged("it is cut short"));
         }
-        if crc != Some(crc32fast::hash(body)) {
+        if header != Self::header(body) {
             return Err(damaged("its checksum is wrong"));
         }
         serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))
