@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::clock;
 use crate::credential::Credentials;
 use crate::endpoint::Endpoint;
 use crate::environment::Environment;
@@ -13,8 +14,9 @@ use crate::request::{self, Body, HostSigned};
 use crate::signer::Signer;
 use crate::transport::{Answer, Transport};
 
-/// What OCI tolerates between the `date` of a request and its own clock ("Request Signatures").
-const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
+/// What remains when a 401 is not the clock's fault.
+const KEY_HINT: &str = "is the key uploaded for this user, is its fingerprint the one in the \
+    console, is the token of this region and still good?";
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -128,9 +130,9 @@ impl Client {
         {
             Ok(fresh) if !fresh.is_same_as(&signer) => {
                 let second = self.attempt(&fresh, endpoint, target, &body).await;
-                second.map_err(explain_refusal)
+                second.map_err(explain)
             }
-            Ok(_) => Err(explain_refusal(error)),
+            Ok(_) => Err(explain(error)),
             Err(renewal) => Err(error.with_hint(format!("renewing the credentials: {renewal}"))),
         }
     }
@@ -154,27 +156,6 @@ impl Client {
     }
 }
 
-/// A 401 says nothing about its cause, but the answer's date does when it is the clock.
-fn explain_refusal(error: Error) -> Error {
-    if error.kind() != ErrorKind::Unauthorized {
-        return error;
-    }
-    let Some(date) = error.date() else {
-        return error;
-    };
-    let (skew, direction) = match SystemTime::now().duration_since(date) {
-        Ok(ahead) => (ahead, "ahead of"),
-        Err(behind) => (behind.duration(), "behind"),
-    };
-    if skew <= SKEW_MAX {
-        return error.with_hint(
-            "the clock is right, so the key is not: is it uploaded for this user, is its \
-             fingerprint the one in the console, is the token of this region and still good?",
-        );
-    }
-    error.with_hint(format!(
-        "this host's clock is {} s {direction} the service's, which allows {} s: set it (chrony)",
-        skew.as_secs(),
-        SKEW_MAX.as_secs(),
-    ))
+fn explain(error: Error) -> Error {
+    clock::explain(error, SystemTime::now(), KEY_HINT)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
+use crate::clock;
 use crate::endpoint::{Endpoint, Service};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -130,15 +131,16 @@ impl Federation {
         let signer = Signer::new(key_id, Arc::new(proof.key));
         let body = Bytes::from(body);
         let mut wait = WAIT_FIRST;
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             match self.attempt(transport, &signer, &body).await {
                 Err(error) if error.is_retryable() && attempt < ATTEMPTS_MAX => {}
-                result => return result.map_err(|error| error.while_doing("federation")),
+                result => return result.map_err(explain),
             }
             tokio::time::sleep(wait).await;
             wait *= 2;
+            attempt += 1;
         }
-        unreachable!("the loop returns at its last attempt")
     }
 
     async fn attempt(&self, transport: &Transport, signer: &Signer, body: &Bytes) -> Result<Grant> {
@@ -160,6 +162,11 @@ impl Federation {
             date: answer.date(),
         })
     }
+}
+
+fn explain(error: Error) -> Error {
+    let hint = "the auth service does not take the instance's certificate";
+    clock::explain(error.while_doing("federation"), SystemTime::now(), hint)
 }
 
 /// `scheme://host:port` and the path after it, which is the usual one where there is none.

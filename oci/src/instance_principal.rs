@@ -2,9 +2,10 @@
 //! service gives it, and gets a token for a key that never leaves this process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::time::Instant;
 
 use crate::certificate::Certificate;
 use crate::config::{ConfigSource, configured_region};

@@ -19,6 +19,7 @@
 mod api_key;
 mod certificate;
 mod client;
+mod clock;
 mod config;
 mod credential;
 mod endpoint;

@@ -71,7 +71,8 @@ impl Metadata {
     /// After a few seconds at the most, saying what to do where there is no such service.
     pub(crate) async fn get(&self, path: &str) -> Result<Zeroizing<String>> {
         let mut wait = WAIT_FIRST;
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let error = match self.attempt(path).await {
                 Ok(body) => return text(body),
                 Err(error) => error,
@@ -87,8 +88,8 @@ impl Metadata {
             }
             tokio::time::sleep(wait).await;
             wait *= 2;
+            attempt += 1;
         }
-        unreachable!("the loop returns at its last attempt")
     }
 
     async fn attempt(&self, path: &str) -> Result<Bytes> {

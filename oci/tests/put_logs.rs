@@ -3,30 +3,21 @@
 
 mod server;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use oci::{
     Accepted, AuthKind, Client, ClientOptions, ConfigSource, ContentEncoding, Credentials,
-    Endpoint, Environment, Error, ErrorKind, LogClient, LogId, PrivateKey, digest,
+    Endpoint, Environment, Error, ErrorKind, LogClient, LogId, digest,
 };
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
-use server::{Answer, Received, Server, answer};
+use server::{Answer, Received, Server, answer, fixture, vector_spki};
 
 const FINGERPRINT: &str = "28:8a:d9:3d:fd:12:99:0c:61:86:cf:06:66:76:f4:a0";
 const TENANCY: &str = "ocid1.tenancy.oc1..t";
 const USER: &str = "ocid1.user.oc1..u";
 const BODY: &[u8] = b"{\"specversion\":\"1.0\",\"logEntryBatches\":[]}";
 const ACCEPTED: &str = "200 OK";
-
-fn fixture(name: &str) -> String {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/signing");
-    std::fs::read_to_string(folder.join(name)).unwrap()
-}
 
 fn options() -> ClientOptions {
     ClientOptions {
@@ -67,54 +58,11 @@ async fn put_to(script: Vec<Answer>) -> Result<Accepted, Error> {
     put(&client, ContentEncoding::Identity).await
 }
 
-/// Checks a request's signature from its raw header lines alone.
 fn verify(request: &Received) {
-    let authorization = request
-        .header("authorization")
-        .strip_prefix("Signature ")
-        .unwrap();
-    let parameters: HashMap<&str, &str> = authorization
-        .split(',')
-        .map(|part| part.split_once('=').unwrap())
-        .map(|(name, value)| (name, value.trim_matches('"')))
-        .collect();
-    assert_eq!(
-        parameters["keyId"],
-        format!("{TENANCY}/{USER}/{FINGERPRINT}")
-    );
-    let lines: Vec<String> = parameters["headers"]
-        .split(' ')
-        .map(|name| match name {
-            "(request-target)" => {
-                let method = request.method().to_lowercase();
-                format!("(request-target): {method} {}", request.target())
-            }
-            name => format!("{name}: {}", request.header(name)),
-        })
-        .collect();
-    for name in [
-        "date",
-        "(request-target)",
-        "host",
-        "content-length",
-        "content-type",
-    ] {
-        assert!(
-            parameters["headers"]
-                .split(' ')
-                .any(|signed| signed == name),
-            "{name}"
-        );
-    }
-    let spki = PrivateKey::from_pem(&fixture("vector-pkcs1.pem"), None)
-        .unwrap()
-        .public_key_der();
-    let public_key = &spki[24..]; // after the header that 2048-bit RSA keys have in common
-    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key);
-    let signature = STANDARD.decode(parameters["signature"]).unwrap();
-    key.verify(lines.join("\n").as_bytes(), &signature).unwrap();
-    let sha256 = STANDARD.encode(digest(&request.body));
-    assert_eq!(request.header("x-content-sha256"), sha256);
+    let key_id = request.verify(&vector_spki());
+    assert_eq!(key_id, format!("{TENANCY}/{USER}/{FINGERPRINT}"));
+    let headers = "date (request-target) host content-length content-type x-content-sha256";
+    assert_eq!(request.signature()["headers"], headers);
 }
 
 #[tokio::test]
@@ -334,7 +282,7 @@ fn options_with_bundle(folder: &Path, pem: &str) -> ClientOptions {
 #[tokio::test]
 async fn https_trusts_the_named_bundle_and_nobody_else() {
     let (acceptor, pem) = tls();
-    let server = Server::start_with(vec![answer(ACCEPTED, &[], "")], Some(acceptor)).await;
+    let server = Server::start_tls(vec![answer(ACCEPTED, &[], "")], acceptor).await;
     let url = format!("https://{}", server.address);
     let folder = tempfile::tempdir().unwrap();
 
@@ -353,7 +301,7 @@ async fn https_trusts_the_named_bundle_and_nobody_else() {
 #[tokio::test]
 async fn a_bundle_can_be_named_by_the_environment() {
     let (acceptor, pem) = tls();
-    let server = Server::start_with(vec![answer(ACCEPTED, &[], "")], Some(acceptor)).await;
+    let server = Server::start_tls(vec![answer(ACCEPTED, &[], "")], acceptor).await;
     let folder = tempfile::tempdir().unwrap();
     let bundle = options_with_bundle(folder.path(), &pem).ca_bundle.unwrap();
     let environment = Environment::from_iter([("SSL_CERT_FILE", bundle)]);

@@ -2,9 +2,12 @@
 //! wire is the subject, so nothing that would tidy it up stands between.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -50,6 +53,48 @@ impl Received {
             .collect()
     }
 
+    /// The parameters of the `authorization` header.
+    pub fn signature(&self) -> HashMap<&str, &str> {
+        let authorization = self
+            .header("authorization")
+            .strip_prefix("Signature ")
+            .unwrap();
+        let parts = authorization
+            .split(',')
+            .map(|part| part.split_once('=').unwrap());
+        parts
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect()
+    }
+
+    /// Checks the signature and the body's digest from the raw lines alone, with the DER of a
+    /// 2048-bit SubjectPublicKeyInfo. Returns the key id.
+    pub fn verify(&self, spki: &[u8]) -> String {
+        let parameters = self.signature();
+        let line = |name| match name {
+            "(request-target)" => {
+                format!("{name}: {} {}", self.method().to_lowercase(), self.target())
+            }
+            name => format!("{name}: {}", self.header(name)),
+        };
+        let lines: Vec<String> = parameters["headers"].split(' ').map(line).collect();
+        for name in ["date", "(request-target)", "content-length", "content-type"] {
+            assert!(
+                parameters["headers"]
+                    .split(' ')
+                    .any(|signed| signed == name),
+                "{name}"
+            );
+        }
+        let public_key = &spki[24..]; // after the header that 2048-bit RSA keys have in common
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key);
+        let signature = STANDARD.decode(parameters["signature"]).unwrap();
+        key.verify(lines.join("\n").as_bytes(), &signature).unwrap();
+        let sha256 = STANDARD.encode(oci::digest(&self.body));
+        assert_eq!(self.header("x-content-sha256"), sha256);
+        parameters["keyId"].to_owned()
+    }
+
     pub fn method(&self) -> &str {
         self.lines[0].split(' ').next().unwrap()
     }
@@ -65,35 +110,58 @@ pub struct Server {
     received: Arc<Mutex<Vec<Received>>>,
 }
 
+/// Decides an answer.
+pub type Handler = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
+
+/// Answers with `script`, one entry a request, the last one again and again.
+fn scripted(script: Vec<Answer>) -> Handler {
+    let script = Mutex::new(VecDeque::from(script));
+    Arc::new(move |_| {
+        let mut script = script.lock().unwrap();
+        let next = if script.len() > 1 {
+            script.pop_front()
+        } else {
+            script.front().cloned()
+        };
+        next.unwrap()
+    })
+}
+
 impl Server {
-    /// Answers with `script`, one entry a request, the last one again and again.
     pub async fn start(script: Vec<Answer>) -> Self {
-        Self::start_with(script, None).await
+        Self::start_with(scripted(script), None).await
     }
 
-    pub async fn start_with(script: Vec<Answer>, tls: Option<TlsAcceptor>) -> Self {
+    pub async fn start_tls(script: Vec<Answer>, tls: TlsAcceptor) -> Self {
+        Self::start_with(scripted(script), Some(tls)).await
+    }
+
+    pub async fn start_with(handler: Handler, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let script = Arc::new(Mutex::new(VecDeque::from(script)));
         let kept = Arc::clone(&received);
         tokio::spawn(async move {
             for connection in 0.. {
                 let Ok((stream, _)) = listener.accept().await else {
                     return;
                 };
-                let (kept, script) = (Arc::clone(&kept), Arc::clone(&script));
+                let (kept, handler) = (Arc::clone(&kept), Arc::clone(&handler));
                 match tls.clone() {
-                    None => tokio::spawn(serve(stream, connection, kept, script)),
+                    None => tokio::spawn(serve(stream, connection, kept, handler)),
                     Some(tls) => tokio::spawn(async move {
                         if let Ok(stream) = tls.accept(stream).await {
-                            serve(stream, connection, kept, script).await;
+                            serve(stream, connection, kept, handler).await;
                         }
                     }),
                 };
             }
         });
         Self { address, received }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -105,20 +173,13 @@ async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     connection: usize,
     received: Arc<Mutex<Vec<Received>>>,
-    script: Arc<Mutex<VecDeque<Answer>>>,
+    handler: Handler,
 ) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, connection, &mut buffer).await {
+        let answer = handler(&request);
         received.lock().unwrap().push(request);
-        let answer = {
-            let mut script = script.lock().unwrap();
-            if script.len() > 1 {
-                script.pop_front()
-            } else {
-                script.front().cloned()
-            }
-        };
-        match answer.unwrap() {
+        match answer {
             Answer::Raw(bytes) => {
                 if stream.write_all(&bytes).await.is_err() {
                     return;
@@ -174,4 +235,28 @@ pub fn answer(status: &str, headers: &[&str], body: &str) -> Answer {
         text += "\r\n";
     }
     Answer::Raw((text + "\r\n" + body).into_bytes())
+}
+
+pub fn fixture(name: &str) -> String {
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/signing");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+/// A JWT that ends at `exp` (seconds since the epoch); `name` makes it another one.
+pub fn jwt(name: &str, exp: u64) -> String {
+    let part = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    let payload = format!(r#"{{"sub":"{name}","exp":{exp}}}"#);
+    [
+        part(r#"{"alg":"RS256"}"#),
+        part(&payload),
+        part("signature"),
+    ]
+    .join(".")
+}
+
+/// The vector key's public half.
+pub fn vector_spki() -> Vec<u8> {
+    oci::PrivateKey::from_pem(&fixture("vector-pkcs1.pem"), None)
+        .unwrap()
+        .public_key_der()
 }
