@@ -25,6 +25,8 @@ pub struct Generation {
     pub evidence: Option<Listed>,
     /// The descriptor being read; may outlive the name.
     pub handle: Option<FileHandle>,
+    /// The shell held that descriptor when a listing last had it.
+    pub held: bool,
     /// Bytes known to be there, uncompressed: a lower bound.
     pub size: u64,
     /// Offset up to which it is read.
@@ -48,6 +50,8 @@ pub struct Generation {
     /// The generation right before it, when one listing showed both side by side. Without that,
     /// files may have come and gone between them, and no line joins over the gap.
     pub follows: Option<u64>,
+    /// Other bytes were found in its place: it was truncated, unless it is found elsewhere.
+    pub replaced: bool,
     /// Given up because no listing had it any more; it goes on if one has it again.
     pub vanished: bool,
 }
@@ -272,6 +276,7 @@ impl Chain {
             listed: None,
             evidence: None,
             handle: None,
+            held: false,
             size: 0,
             read: 0,
             committed: [0; 2],
@@ -283,6 +288,7 @@ impl Chain {
             moved: false,
             torn: false,
             follows: None,
+            replaced: false,
             vanished: false,
         }
     }
@@ -299,8 +305,11 @@ impl Generation {
         let revived = std::mem::take(&mut self.vanished);
         self.finished &= !revived;
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
-        if self.handle.is_none() && !self.finished {
+        if !self.finished && !(self.handle.is_some() && self.held) {
             self.handle = Some(listed.handle);
+        }
+        if self.handle == Some(listed.handle) {
+            self.held = listed.held;
         }
         revived
     }

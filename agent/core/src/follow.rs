@@ -350,15 +350,13 @@ impl Follow {
                 .into_iter()
                 .flatten()
                 .collect(),
+            // The bytes may go on elsewhere (renamed, compressed, copied): listings will tell.
             ReadError::Replaced => {
-                let lost = self.lose(key, LossReason::Truncated);
-                if let Some(generation) = self.tail.chain.get_mut(key) {
-                    generation.forsake(handle);
-                    generation.handle = None;
-                }
+                generation.forsake(handle);
+                generation.replaced = true;
                 self.remembered.retain(|(file, _)| file.handle != handle);
                 self.relist = true;
-                lost.into_iter().collect()
+                Vec::new()
             }
         }
     }
@@ -368,6 +366,7 @@ impl Follow {
         let last_time = String::from_utf8_lossy(&self.tail.last_time).into_owned();
         let container = self.tail.container.id;
         let generation = self.tail.chain.get_mut(key)?;
+        let reason = if generation.replaced { LossReason::Truncated } else { reason };
         generation.finished = true;
         generation.moved = true;
         let to = (generation.size > generation.read).then_some(generation.size);

@@ -92,8 +92,9 @@ impl Probe {
         let finished = end && (file.position > 0 || removed);
         *finding = match look(bytes, offset, finished) {
             Start::Line(fingerprint) => Finding::Line(fingerprint),
-            Start::Partial => Finding::Unborn,
-            Start::Nothing if end || bytes.is_empty() => Finding::Unborn,
+            Start::Partial | Start::Nothing if end || bytes.is_empty() => Finding::Unborn,
+            // A short read says nothing about the file.
+            Start::Partial => Finding::Unknown { offset },
             Start::Nothing => Finding::Unknown {
                 offset: offset + bytes.len() as u64,
             },

@@ -122,6 +122,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         listed: None,
         evidence: state.evidence.map(evidence),
         handle: None,
+        held: false,
         size: state.size,
         read: state.committed[0].min(state.committed[1]),
         committed: state.committed,
@@ -133,6 +134,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         moved: false,
         torn: false,
         follows: None,
+        replaced: false,
         vanished: false,
     }
 }

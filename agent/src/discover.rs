@@ -1,0 +1,364 @@
+//! Which containers there are, what they are called, and which of them are followed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agent_core::{Container, ContainerId};
+
+use crate::config::{NameFilter, Source};
+use crate::container::{Description, describe, short_id};
+use crate::listing;
+
+/// Docker writes a container's description right after it makes the folder, and its log only
+/// when it starts; after this long the container is followed under its short id.
+const DESCRIPTION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is done about a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its description is not there yet.
+    Undescribed,
+    /// Its log is shipped.
+    Followed,
+    /// Its log is not shipped.
+    LeftOut(LeftOut),
+}
+
+/// Why a container's log is not shipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// By `source.include` and `source.exclude`.
+    ByName,
+    /// It is the agent itself.
+    Own,
+    /// Its log driver writes no json-file.
+    Driver(String),
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ByName => write!(f, "left out by source.include and source.exclude"),
+            Self::Own => write!(f, "the agent's own container"),
+            Self::Driver(driver) => write!(f, "not readable: driver={driver}"),
+        }
+    }
+}
+
+/// A container as it is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What Docker says about it.
+    pub description: Option<Description>,
+    /// Decided once it is described; a later rename does not change it.
+    pub standing: Standing,
+    first_seen: Duration,
+}
+
+impl Known {
+    /// Its name, or what stands in for it.
+    pub fn name(&self, id: ContainerId) -> String {
+        self.description
+            .as_ref()
+            .map_or_else(|| short_id(id), |description| description.name.clone())
+    }
+}
+
+/// What a scan found new.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Folders that were not there before.
+    pub appeared: Vec<ContainerId>,
+    /// Folders that are not there any more.
+    pub gone: Vec<ContainerId>,
+}
+
+/// All containers whose folders are there.
+#[derive(Debug)]
+pub struct Discovery {
+    containers_dir: PathBuf,
+    filter: NameFilter,
+    /// The agent's own container, when it is to be left out.
+    own: Option<ContainerId>,
+    known: BTreeMap<ContainerId, Known>,
+}
+
+impl Discovery {
+    /// Nothing is known yet. `own` is the container the agent runs in.
+    pub fn new(source: &Source, own: Option<ContainerId>) -> Self {
+        Self {
+            containers_dir: source.containers_dir.clone(),
+            filter: source.filter.clone(),
+            own: own.filter(|_| !source.include_self),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Looks which folders there are.
+    ///
+    /// # Errors
+    /// When the folder of containers cannot be read; what is known stays as it was.
+    pub fn scan(&mut self, now: Duration) -> io::Result<Change> {
+        let present = folders(&self.containers_dir)?;
+        let mut change = Change::default();
+        self.known.retain(|id, _| {
+            let stays = present.binary_search(id).is_ok();
+            if !stays {
+                change.gone.push(*id);
+            }
+            stays
+        });
+        for id in present {
+            if !self.known.contains_key(&id) {
+                change.appeared.push(id);
+                let standing = Standing::Undescribed;
+                self.known.insert(
+                    id,
+                    Known {
+                        description: None,
+                        standing,
+                        first_seen: now,
+                    },
+                );
+            }
+        }
+        Ok(change)
+    }
+
+    /// Reads a container's description again, and decides about it if that is due.
+    pub fn describe(&mut self, id: ContainerId, now: Duration) -> Option<&Known> {
+        let folder = self.folder(id);
+        let known = self.known.get_mut(&id)?;
+        if let Some(description) = describe(&folder) {
+            known.description = Some(description);
+        }
+        let waited = known.first_seen + DESCRIPTION_PATIENCE <= now;
+        if known.standing == Standing::Undescribed && (known.description.is_some() || waited) {
+            known.standing = standing(known, id, self.own, &self.filter);
+        }
+        Some(known)
+    }
+
+    /// A container that was scanned.
+    pub fn get(&self, id: ContainerId) -> Option<&Known> {
+        self.known.get(&id)
+    }
+
+    /// All of them, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (ContainerId, &Known)> {
+        self.known.iter().map(|(id, known)| (*id, known))
+    }
+
+    /// The container as the core wants it.
+    pub fn container(&self, id: ContainerId) -> Container {
+        let known = self.known.get(&id);
+        Container {
+            id,
+            name: known.map_or_else(|| short_id(id), |known| known.name(id)),
+            created: known
+                .and_then(|known| known.description.as_ref())
+                .map_or_else(String::new, |description| description.created.clone()),
+            removed: known.is_none(),
+        }
+    }
+
+    /// The name of a container's current log file: what Docker says if there is such a file in
+    /// the folder (the data root may have been moved since), else the usual one.
+    pub fn log_name(&self, id: ContainerId) -> String {
+        let told = self
+            .known
+            .get(&id)
+            .and_then(|known| known.description.as_ref());
+        told.map(|description| description.log_name.clone())
+            .filter(|name| !name.is_empty() && self.folder(id).join(name).is_file())
+            .unwrap_or_else(|| format!("{id}-json.log"))
+    }
+
+    /// A container's folder.
+    pub fn folder(&self, id: ContainerId) -> PathBuf {
+        self.containers_dir.join(id.to_string())
+    }
+
+    /// A stable look at a container's log files.
+    ///
+    /// # Errors
+    /// As [`listing::look`].
+    pub fn look(&self, id: ContainerId) -> io::Result<Vec<listing::Seen>> {
+        listing::look(&self.folder(id), &self.log_name(id))
+    }
+}
+
+fn standing(
+    known: &Known,
+    id: ContainerId,
+    own: Option<ContainerId>,
+    filter: &NameFilter,
+) -> Standing {
+    if own == Some(id) {
+        return Standing::LeftOut(LeftOut::Own);
+    }
+    if !filter.admits(&known.name(id)) {
+        return Standing::LeftOut(LeftOut::ByName);
+    }
+    match &known.description {
+        Some(description) if !description.is_json_file() => {
+            Standing::LeftOut(LeftOut::Driver(description.host.driver.clone()))
+        }
+        _ => Standing::Followed,
+    }
+}
+
+/// Ids of the folders named by one, sorted.
+fn folders(containers_dir: &Path) -> io::Result<Vec<ContainerId>> {
+    let mut ids = Vec::new();
+    for entry in std::fs::read_dir(containers_dir)? {
+        let entry = entry?;
+        let id = entry.file_name().to_str().and_then(ContainerId::from_hex);
+        if let Some(id) = id
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
+            ids.push(id);
+        }
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use super::*;
+    use crate::config;
+
+    const START: Duration = Duration::ZERO;
+
+    fn id(byte: u8) -> ContainerId {
+        ContainerId([byte; 32])
+    }
+
+    fn source(root: &Path) -> Source {
+        let setting = |key: &str, value: &str| (format!("PLATFORM_AGENT_{key}"), value.to_owned());
+        let environment = [
+            setting("LOGGING__LOG_ID", "ocid1.log.oc1..x"),
+            setting("SOURCE__CONTAINERS_DIR", root.to_str().unwrap()),
+            setting("SOURCE__EXCLUDE", "db-*"),
+        ];
+        config::load(None, environment.into_iter()).unwrap().source
+    }
+
+    fn make(root: &Path, id: ContainerId, config: &str, host: &str) {
+        let folder = root.join(id.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config.v2.json"), config).unwrap();
+        fs::write(folder.join("hostconfig.json"), host).unwrap();
+    }
+
+    #[test]
+    fn containers_are_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let json_file = r#"{"LogConfig":{"Type":"json-file"}}"#;
+        make(root.path(), id(1), r#"{"Name":"/web"}"#, json_file);
+        make(root.path(), id(2), r#"{"Name":"/db-1"}"#, json_file);
+        make(root.path(), id(3), r#"{"Name":"/agent"}"#, json_file);
+        make(
+            root.path(),
+            id(4),
+            r#"{"Name":"/odd"}"#,
+            r#"{"LogConfig":{"Type":"local"}}"#,
+        );
+        fs::create_dir(root.path().join("not-a-container")).unwrap();
+        fs::write(root.path().join(id(5).to_string()), b"a file").unwrap();
+        let mut discovery = Discovery::new(&source(root.path()), Some(id(3)));
+        let change = discovery.scan(START).unwrap();
+        assert_eq!(change.appeared, [id(1), id(2), id(3), id(4)]);
+        let standings: Vec<_> = change
+            .appeared
+            .iter()
+            .map(
+                |id| match &discovery.describe(*id, START).unwrap().standing {
+                    Standing::LeftOut(why) => why.to_string(),
+                    other => format!("{other:?}"),
+                },
+            )
+            .collect();
+        let expected = [
+            "Followed",
+            "left out by source.include and source.exclude",
+            "the agent's own container",
+            "not readable: driver=local",
+        ];
+        assert_eq!(standings, expected);
+        fs::remove_dir_all(root.path().join(id(1).to_string())).unwrap();
+        let change = discovery.scan(START).unwrap();
+        assert_eq!(
+            change,
+            Change {
+                appeared: vec![],
+                gone: vec![id(1)]
+            }
+        );
+        assert!(discovery.container(id(1)).removed);
+    }
+
+    #[test]
+    fn a_description_is_waited_for_and_then_done_without() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(id(1).to_string());
+        fs::create_dir(&folder).unwrap();
+        let mut discovery = Discovery::new(&source(root.path()), None);
+        discovery.scan(START).unwrap();
+        let standing = |discovery: &mut Discovery, at: Duration| {
+            discovery.describe(id(1), at).unwrap().standing.clone()
+        };
+        assert_eq!(standing(&mut discovery, START), Standing::Undescribed);
+        assert_eq!(
+            standing(&mut discovery, DESCRIPTION_PATIENCE),
+            Standing::Followed
+        );
+        assert_eq!(discovery.container(id(1)).name, "010101010101");
+        make(
+            root.path(),
+            id(1),
+            r#"{"Name":"/late","Created":"2026-11-23T00:00:00Z"}"#,
+            "{}",
+        );
+        assert_eq!(
+            standing(&mut discovery, DESCRIPTION_PATIENCE),
+            Standing::Followed
+        );
+        let container = discovery.container(id(1));
+        assert_eq!(
+            (container.name.as_str(), container.removed),
+            ("late", false)
+        );
+        assert_eq!(container.created, "2026-11-23T00:00:00Z");
+    }
+
+    #[test]
+    fn a_log_path_counts_only_where_there_is_such_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        let config = r#"{"Name":"/web","LogPath":"/old/root/special.log"}"#;
+        make(root.path(), id(1), config, "{}");
+        let mut discovery = Discovery::new(&source(root.path()), None);
+        discovery.scan(START).unwrap();
+        discovery.describe(id(1), START);
+        assert_eq!(discovery.log_name(id(1)), format!("{}-json.log", id(1)));
+        fs::write(discovery.folder(id(1)).join("special.log"), b"").unwrap();
+        assert_eq!(discovery.log_name(id(1)), "special.log");
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_and_forgets_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        make(root.path(), id(1), r#"{"Name":"/web"}"#, "{}");
+        let mut discovery = Discovery::new(&source(root.path()), None);
+        discovery.scan(START).unwrap();
+        fs::remove_dir_all(root.path()).unwrap();
+        assert!(discovery.scan(START).is_err());
+        assert!(discovery.get(id(1)).is_some());
+    }
+}

@@ -1,0 +1,70 @@
+//! How many descriptors are held, and how much disk they hold up.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::{Entry, Files};
+
+impl Files {
+    /// Shuts the least recently used descriptors until one more fits under `max`. Those without
+    /// a name come last, since they cannot be opened again.
+    pub(super) fn make_room(&mut self, max: usize, among: impl Fn(&Entry) -> bool) {
+        let mut open: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.open.is_some() && among(entry))
+            .map(|(handle, entry)| (entry.used, *handle))
+            .collect();
+        if open.len() < max {
+            return;
+        }
+        open.sort_unstable_by_key(|(used, _)| *used);
+        let (named, nameless): (Vec<_>, Vec<_>) = open
+            .iter()
+            .partition(|(_, handle)| self.entries.get(handle).is_some_and(|e| !e.is_unlinked()));
+        for (index, (_, handle)) in named
+            .iter()
+            .chain(&nameless)
+            .take(open.len() + 1 - max)
+            .enumerate()
+        {
+            if let Some(entry) = self.entries.get_mut(handle) {
+                if index >= named.len() {
+                    tracing::warn!(
+                        container = %entry.container, file = entry.seen.name,
+                        "a deleted log is let go of unread: more than source.max_open_files are held",
+                    );
+                }
+                entry.shut();
+            }
+        }
+    }
+
+    /// Bytes on disk of files that have no name any more and live only through our descriptors.
+    /// Lets go of the least recently used ones while they are more than `bytes_max`.
+    pub fn bound_held(&mut self, bytes_max: u64) -> u64 {
+        let mut held: Vec<_> = self
+            .entries
+            .iter()
+            .filter_map(|(handle, entry)| {
+                let metadata = entry.open.as_ref()?.file().metadata().ok()?;
+                (metadata.nlink() == 0).then(|| (entry.used, *handle, metadata.blocks() * 512))
+            })
+            .collect();
+        held.sort_unstable();
+        let mut total: u64 = held.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, handle, bytes) in held {
+            if total <= bytes_max {
+                break;
+            }
+            if let Some(entry) = self.entries.get_mut(&handle) {
+                tracing::warn!(
+                    container = %entry.container, file = entry.seen.name, bytes,
+                    "a deleted log is let go of unread: more than source.max_held_bytes are held",
+                );
+                entry.shut();
+                total -= bytes;
+            }
+        }
+        total
+    }
+}

@@ -1,0 +1,320 @@
+//! The state folder: one agent at a time, and a checkpoint that is either whole or not there.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lock` | locked (flock) by the agent that runs; its process id, for people |
+//! | `checkpoint` | the newest checkpoint |
+//! | `checkpoint.previous` | the one before it, should the newest be unreadable |
+//! | `checkpoint.new` | one being written; of no meaning after a crash |
+//! | `checkpoint.damaged` | one that could not be understood, kept for people |
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+
+use agent_core::SaveId;
+use ring::rand::SecureRandom;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+const CURRENT: &str = "checkpoint";
+const PREVIOUS: &str = "checkpoint.previous";
+const NEW: &str = "checkpoint.new";
+const DAMAGED: &str = "checkpoint.damaged";
+const LOCK: &str = "lock";
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another agent runs on it.
+    #[error("{} is in use by another platform-agent{}", dir.display(), pid_text(pid))]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+        /// The other's process id as it noted it, in its own namespace; may be empty.
+        pid: String,
+    },
+    /// It cannot be made, read or written.
+    #[error("state folder {}: {doing}: {source}", dir.display())]
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What failed.
+        doing: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn pid_text(pid: &str) -> String {
+    if pid.is_empty() {
+        String::new()
+    } else {
+        format!(" (process {pid})")
+    }
+}
+
+/// A state folder that is ours until this is dropped.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    _lock: File,
+}
+
+/// A checkpoint as it was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// It is the one before the newest.
+    pub is_previous: bool,
+}
+
+impl Store {
+    /// Makes the folder (0700) if it is missing and takes its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another agent has it.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let failed = |doing| {
+            move |source: io::Error| StoreError::Io {
+                dir: dir.to_owned(),
+                doing,
+                source,
+            }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(failed("make"))?;
+        let path = dir.join(LOCK);
+        let mut options = File::options();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        let mut lock = options.open(&path).map_err(failed("open lock"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let pid = fs::read_to_string(&path)
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned();
+                return Err(StoreError::InUse {
+                    dir: dir.to_owned(),
+                    pid,
+                });
+            }
+            Err(error) => return Err(failed("lock")(error.into())),
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(failed("write lock"))?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// The checkpoints there are, the newest first.
+    ///
+    /// # Errors
+    /// When one is there and cannot be read: going on without it would send things twice.
+    pub fn load(&self) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::new();
+        for (name, is_previous) in [(CURRENT, false), (PREVIOUS, true)] {
+            match fs::read(self.dir.join(name)) {
+                Ok(bytes) => found.push(Found { bytes, is_previous }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    let (dir, doing) = (self.dir.clone(), "read checkpoint");
+                    return Err(StoreError::Io { dir, doing, source });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts the newest checkpoint out of the way, so that people can look at it and it does not
+    /// become the previous one.
+    ///
+    /// # Errors
+    /// When it cannot be renamed.
+    pub fn set_damaged_aside(&self) -> io::Result<()> {
+        fs::rename(self.dir.join(CURRENT), self.dir.join(DAMAGED))
+    }
+
+    /// Makes `bytes` the newest checkpoint; when this returns, they are on the disk.
+    ///
+    /// Each attempt writes a file of its own: after a failed fsync the kernel may hold pages
+    /// that it calls clean and has not written, so the file they belong to is never used again.
+    ///
+    /// # Errors
+    /// Anything the kernel reports, fsync included. Then either checkpoint may be found at the
+    /// next start, and both are whole.
+    pub fn save(&self, bytes: &[u8]) -> io::Result<()> {
+        let (new, current) = (self.dir.join(NEW), self.dir.join(CURRENT));
+        remove_if_there(&new)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        self.keep_previous(&current)?;
+        fs::rename(&new, &current)?;
+        File::open(&self.dir)?.sync_all()
+    }
+
+    /// The newest becomes the previous, under both names for a moment: there is never none.
+    fn keep_previous(&self, current: &Path) -> io::Result<()> {
+        let previous = self.dir.join(PREVIOUS);
+        remove_if_there(&previous)?;
+        match fs::hard_link(current, &previous) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // No hard links on this file system.
+            Err(error) if matches!(error.raw_os_error(), Some(code) if NO_LINKS.contains(&code)) => {
+                fs::copy(current, &previous).map(drop)
+            }
+            other => other,
+        }
+    }
+}
+
+const NO_LINKS: [i32; 3] = [
+    Errno::PERM.raw_os_error(),
+    Errno::OPNOTSUPP.raw_os_error(),
+    Errno::MLINK.raw_os_error(),
+];
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// A checkpoint to be saved.
+#[derive(Debug)]
+pub struct Save {
+    /// Its number.
+    pub id: SaveId,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Saves what comes until the channel is closed, answering each; fsync may take long, so this
+/// has a thread of its own.
+pub fn run(
+    store: &Store,
+    saves: &Receiver<Save>,
+    answer: impl Fn(SaveId, Result<(), io::Error>) -> bool,
+) {
+    while let Ok(save) = saves.recv() {
+        if !answer(save.id, store.save(&save.bytes)) {
+            return;
+        }
+    }
+}
+
+/// A random number from the operating system.
+///
+/// # Errors
+/// When it has none to give.
+pub fn random() -> Result<u64, ring::error::Unspecified> {
+    let mut bytes = [0; 8];
+    ring::rand::SystemRandom::new().fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn bytes(store: &Store) -> Vec<(Vec<u8>, bool)> {
+        store
+            .load()
+            .unwrap()
+            .into_iter()
+            .map(|found| (found.bytes, found.is_previous))
+            .collect()
+    }
+
+    #[test]
+    fn the_folder_is_private_and_taken_once() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("deep/state");
+        let store = Store::open(&dir).unwrap();
+        assert_eq!(
+            fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        let error = Store::open(&dir).unwrap_err();
+        let pid = std::process::id().to_string();
+        assert!(matches!(&error, StoreError::InUse { pid: other, .. } if *other == pid));
+        assert!(
+            error
+                .to_string()
+                .contains("in use by another platform-agent")
+        );
+        drop(store);
+        Store::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_newest_and_the_one_before_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        assert_eq!(bytes(&store), []);
+        for text in [b"one", b"two", b"six"] {
+            store.save(text).unwrap();
+        }
+        assert_eq!(
+            bytes(&store),
+            [(b"six".to_vec(), false), (b"two".to_vec(), true)]
+        );
+        store.set_damaged_aside().unwrap();
+        assert_eq!(bytes(&store), [(b"two".to_vec(), true)]);
+        store.save(b"ten").unwrap();
+        assert_eq!(fs::read(root.path().join(DAMAGED)).unwrap(), b"six");
+        assert_eq!(bytes(&store)[0], (b"ten".to_vec(), false));
+    }
+
+    #[test]
+    fn what_a_crash_left_does_not_stand_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        store.save(b"one").unwrap();
+        fs::write(root.path().join(NEW), b"half").unwrap();
+        store.save(b"two").unwrap();
+        assert_eq!(
+            bytes(&store),
+            [(b"two".to_vec(), false), (b"one".to_vec(), true)]
+        );
+    }
+
+    #[test]
+    fn a_save_that_fails_says_so_and_the_next_one_may_work() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        store.save(b"one").unwrap();
+        // A folder where the new file should be.
+        fs::create_dir(root.path().join(NEW)).unwrap();
+        assert!(store.save(b"two").is_err());
+        assert_eq!(bytes(&store), [(b"one".to_vec(), false)]);
+        fs::remove_dir(root.path().join(NEW)).unwrap();
+        store.save(b"two").unwrap();
+        assert_eq!(bytes(&store)[0], (b"two".to_vec(), false));
+    }
+}

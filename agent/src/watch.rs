@@ -1,0 +1,225 @@
+//! Hints from inotify: which folders to look at now instead of at the next scan.
+//!
+//! Only names that come, go or change are watched, never writes: a busy log would otherwise wake
+//! the agent for every line. Hints may be lost or late; the scan is the truth.
+
+use std::collections::{BTreeSet, HashMap};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agent_core::ContainerId;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+/// Bytes of events read at once; an event with a name takes up to 272.
+const EVENT_BYTES: usize = 16 * 1024;
+
+/// Where something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hint {
+    /// A container's folder came or went.
+    Containers,
+    /// A log file or the description in this container's folder changed its name.
+    Folder(ContainerId),
+    /// Events were lost: anything may have happened.
+    All,
+}
+
+/// What the reading thread saw: a watch and what about it, not yet put into terms of containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sighting {
+    /// Something about the folder with this watch.
+    Watched(i32),
+    /// The kernel's queue ran over.
+    Overflow,
+}
+
+/// The watches set, and a thread that reads what they see.
+#[derive(Debug)]
+pub struct Watch {
+    inotify: Arc<OwnedFd>,
+    root: Option<i32>,
+    containers: HashMap<i32, ContainerId>,
+    folders: HashMap<ContainerId, i32>,
+    /// Setting a watch failed, and that has been told.
+    degraded: bool,
+}
+
+impl Watch {
+    /// Starts to watch. `send` is called with each burst of sightings on a thread of its own,
+    /// until it returns false.
+    ///
+    /// # Errors
+    /// When the kernel gives no inotify descriptor or no thread.
+    pub fn start(
+        send: impl Fn(BTreeSet<Sighting>) -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let inotify = Arc::new(inotify::init(CreateFlags::CLOEXEC)?);
+        let events = Arc::clone(&inotify);
+        std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || run(&events, &send))?;
+        Ok(Self {
+            inotify,
+            root: None,
+            containers: HashMap::new(),
+            folders: HashMap::new(),
+            degraded: false,
+        })
+    }
+
+    /// Watches the folder of containers; again after it was replaced.
+    pub fn watch_root(&mut self, path: &Path) {
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::ONLYDIR;
+        if let Some(watch) = self.add(path, flags) {
+            self.root = Some(watch);
+        }
+    }
+
+    /// Watches a container's folder. Called before its first listing, so that nothing falls
+    /// between the two.
+    pub fn watch_folder(&mut self, id: ContainerId, path: &Path) {
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MOVED_FROM
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::ONLYDIR;
+        if let Some(watch) = self.add(path, flags) {
+            self.containers.insert(watch, id);
+            self.folders.insert(id, watch);
+        }
+    }
+
+    /// The container's folder is gone, or of no interest any more.
+    pub fn forget(&mut self, id: ContainerId) {
+        if let Some(watch) = self.folders.remove(&id) {
+            self.containers.remove(&watch);
+            // The kernel has dropped it by itself when the folder is gone.
+            let _ = inotify::remove_watch(&self.inotify, watch);
+        }
+    }
+
+    /// Whether everything there is to watch is watched.
+    pub fn is_whole(&self) -> bool {
+        !self.degraded
+    }
+
+    /// What a sighting means.
+    pub fn hint(&self, sighting: Sighting) -> Option<Hint> {
+        match sighting {
+            Sighting::Overflow => Some(Hint::All),
+            Sighting::Watched(watch) if Some(watch) == self.root => Some(Hint::Containers),
+            Sighting::Watched(watch) => self.containers.get(&watch).copied().map(Hint::Folder),
+        }
+    }
+
+    fn add(&mut self, path: &Path, flags: WatchFlags) -> Option<i32> {
+        match inotify::add_watch(&self.inotify, path, flags) {
+            Ok(watch) => Some(watch),
+            Err(Errno::NOENT) => None,
+            Err(error) => {
+                if !std::mem::replace(&mut self.degraded, true) {
+                    let hint = match error {
+                        Errno::NOSPC => "raise the sysctl fs.inotify.max_user_watches",
+                        _ => "logs are found by scanning alone",
+                    };
+                    let path: PathBuf = path.to_owned();
+                    tracing::warn!(path = %path.display(), %error, hint, "cannot watch a folder");
+                }
+                None
+            }
+        }
+    }
+}
+
+fn run(inotify: &OwnedFd, send: &impl Fn(BTreeSet<Sighting>) -> bool) {
+    let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
+    let mut reader = inotify::Reader::new(inotify, &mut buffer);
+    loop {
+        let mut burst = BTreeSet::new();
+        loop {
+            match reader.next() {
+                Ok(event) => burst.extend(sighting(&event)),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read watch events; logs are found by scanning");
+                    return;
+                }
+            }
+            if reader.is_buffer_empty() {
+                break;
+            }
+        }
+        if !burst.is_empty() && !send(burst) {
+            return;
+        }
+    }
+}
+
+fn sighting(event: &inotify::Event<'_>) -> Option<Sighting> {
+    if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+        return Some(Sighting::Overflow);
+    }
+    // Docker rewrites other files of the folder at every health check.
+    let telling = event.events().contains(ReadFlags::ISDIR)
+        || event.file_name().is_none_or(|name| {
+            let name = name.to_string_lossy();
+            name.contains("-json.log") || name == "config.v2.json"
+        });
+    telling.then(|| Sighting::Watched(event.wd()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const ID: ContainerId = ContainerId([7; 32]);
+
+    /// Hints until `wanted` is among them.
+    fn wait_for(watch: &Watch, bursts: &mpsc::Receiver<BTreeSet<Sighting>>, wanted: Hint) {
+        loop {
+            let burst = bursts.recv_timeout(Duration::from_secs(20)).unwrap();
+            if burst
+                .into_iter()
+                .any(|sighting| watch.hint(sighting) == Some(wanted))
+            {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_come_and_go_are_told_and_writes_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (sender, bursts) = mpsc::channel();
+        let mut watch = Watch::start(move |burst| sender.send(burst).is_ok()).unwrap();
+        watch.watch_root(root.path());
+        let folder = root.path().join(ID.to_string());
+        fs::create_dir(&folder).unwrap();
+        wait_for(&watch, &bursts, Hint::Containers);
+        watch.watch_folder(ID, &folder);
+        fs::write(folder.join("c-json.log"), b"one\n").unwrap();
+        wait_for(&watch, &bursts, Hint::Folder(ID));
+        // Neither of these is told; the rename after them is, alone.
+        fs::write(folder.join("c-json.log"), b"two\n").unwrap();
+        fs::write(folder.join("hostname"), b"x").unwrap();
+        fs::rename(folder.join("c-json.log"), folder.join("c-json.log.1")).unwrap();
+        wait_for(&watch, &bursts, Hint::Folder(ID));
+        fs::remove_dir_all(&folder).unwrap();
+        wait_for(&watch, &bursts, Hint::Containers);
+        watch.forget(ID);
+        assert!(watch.is_whole());
+    }
+}

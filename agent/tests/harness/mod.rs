@@ -1,0 +1,180 @@
+//! The real agent between containers' logs and the emulator, for tests.
+
+// Each test program uses its own part of this.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fixtures::agent_process::{AgentConfig, AgentProcess};
+use fixtures::arrival::Arrival;
+use fixtures::emulator::{Credential, Emulator, Fault, Options, Query};
+use fixtures::wait;
+use tempfile::TempDir;
+
+/// The log that the agent writes to.
+pub const LOG_ID: &str = "ocid1.log.oc1.eu-frankfurt-1.test";
+/// How long everything that is still under way may take to arrive.
+const ARRIVAL_MAX: Duration = Duration::from_secs(120);
+/// `[shutdown] grace` and a little.
+const END_MAX: Duration = Duration::from_secs(20);
+/// What differs from the defaults: a request that hangs is given up sooner.
+const SETTINGS: &str = "[send]\ntimeout = \"3s\"\nconnect_timeout = \"3s\"\n";
+
+/// One emulator, one configuration, and an agent that comes and goes.
+pub struct Harness {
+    dir: TempDir,
+    emulator: Emulator,
+    agent: Option<AgentProcess>,
+    arrival: Arrival,
+    /// Sequence number of the last entry taken in.
+    taken: u64,
+    entries: u64,
+}
+
+impl Harness {
+    /// An emulator, and the agent's configuration for it; the agent is not started yet.
+    pub fn new(containers_dir: &Path, include: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let credential = Credential::create(&dir.path().join("oci")).unwrap();
+        let emulator = Emulator::start(Options {
+            log_ids: vec![LOG_ID.to_owned()],
+            keyring: credential.keyring(),
+            ..Options::default()
+        })
+        .unwrap();
+        AgentConfig {
+            containers_dir: containers_dir.to_path_buf(),
+            include: include.iter().map(|&glob| glob.to_owned()).collect(),
+            state_dir: dir.path().join("state"),
+            oci_config: credential.config_file,
+            log_id: LOG_ID.to_owned(),
+            endpoint: emulator.url(),
+            more: SETTINGS.to_owned(),
+        }
+        .write(&dir.path().join("agent.toml"))
+        .unwrap();
+        Self { dir, emulator, agent: None, arrival: Arrival::default(), taken: 0, entries: 0 }
+    }
+
+    /// Holds everything: credentials, state, the agent's log.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The agent's configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("agent.toml")
+    }
+
+    /// The service.
+    pub fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    /// Starts the agent; it must not run.
+    pub fn start_agent(&mut self) {
+        assert!(self.agent.is_none());
+        let binary = Path::new(env!("CARGO_BIN_EXE_platform-agent"));
+        let agent = AgentProcess::start(binary, &self.config(), &self.agent_log_path()).unwrap();
+        self.agent = Some(agent);
+    }
+
+    /// SIGKILL.
+    pub fn kill_agent(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        // One that has ended by itself is a failure, not something to kill.
+        assert_eq!(agent.exit_status().unwrap(), None, "{}", self.agent_log());
+        agent.kill().unwrap();
+    }
+
+    /// SIGTERM; the agent must end by itself, with 0.
+    pub fn terminate_agent(&mut self) {
+        let status = self.agent.take().unwrap().terminate(END_MAX).unwrap();
+        assert!(status.success(), "{status}\n{}", self.agent_log());
+    }
+
+    /// What every agent of this harness has printed.
+    pub fn agent_log(&self) -> String {
+        std::fs::read_to_string(self.agent_log_path()).unwrap_or_default()
+    }
+
+    fn agent_log_path(&self) -> PathBuf {
+        self.dir.path().join("agent.log")
+    }
+
+    /// Takes in what has arrived since the last call. An id with two contents fails the test.
+    pub fn take_in(&mut self) {
+        for entry in self.emulator.entries(&Query { after: self.taken, ..Query::default() }) {
+            self.arrival.add(&entry.subject, &entry.id, &entry.time, &entry.data).unwrap();
+            self.taken = entry.seq;
+            self.entries += 1;
+        }
+    }
+
+    /// Entries taken in so far, those that came twice included.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Distinct ids of one container.
+    pub fn ids(&self, container: &str) -> usize {
+        self.arrival.ids(container)
+    }
+
+    /// From now on this goes wrong, too.
+    pub fn add_fault(&self, fault: Fault) {
+        self.emulator.add_fault(fault);
+    }
+
+    /// Waits until exactly these lines (sorted) of a container have arrived, each once by its id.
+    pub fn assert_arrived(&mut self, container: &str, lines: &[String]) {
+        let mut looked_at = usize::MAX;
+        let arrived = wait::until("the last lines", ARRIVAL_MAX, || {
+            self.take_in();
+            let ids = self.ids(container);
+            // Joining them is only worth the while when something is new.
+            if ids < lines.len() || ids == looked_at {
+                return Ok(None);
+            }
+            looked_at = ids;
+            Ok(self.arrival.lines(container).ok().filter(|arrived| arrived.len() >= lines.len()))
+        });
+        let Ok(mut arrived) = arrived else {
+            panic!("{}\n{}", self.what_is_missing(container, lines), self.agent_log());
+        };
+        arrived.sort_unstable();
+        assert!(arrived == lines, "{}", self.what_is_missing(container, lines));
+    }
+
+    fn what_is_missing(&self, container: &str, lines: &[String]) -> String {
+        let arrived = match self.arrival.lines(container) {
+            Ok(arrived) => arrived,
+            Err(fault) => return format!("{container}: {fault}"),
+        };
+        let mut balance: BTreeMap<&str, i64> = BTreeMap::new();
+        lines.iter().for_each(|line| *balance.entry(line).or_default() -= 1);
+        arrived.iter().for_each(|line| *balance.entry(line).or_default() += 1);
+        let examples = |sign: i64| -> Vec<String> {
+            let lines = balance.iter().filter(|(_, count)| **count * sign > 0).take(5);
+            lines.map(|(line, _)| line.chars().take(60).collect()).collect()
+        };
+        format!(
+            "{container}: {} lines written, {} arrived under {} ids\nmissing {:#?}\ntoo many {:#?}",
+            lines.len(),
+            arrived.len(),
+            self.arrival.ids(container),
+            examples(-1),
+            examples(1)
+        )
+    }
+
+    /// The service neither cut an entry nor dropped one for its age, and no id had two contents.
+    pub fn assert_nothing_was_cut_or_dropped(&self) {
+        let summary = self.emulator.summary();
+        assert_eq!(summary.cut, 0);
+        assert_eq!(summary.dropped_old, 0);
+        assert_eq!(summary.conflicts, 0);
+    }
+}
