@@ -176,6 +176,11 @@ impl Discovery {
             .unwrap_or_else(|| format!("{id}-json.log"))
     }
 
+    /// The folder of containers.
+    pub fn root(&self) -> &Path {
+        &self.containers_dir
+    }
+
     /// A container's folder.
     pub fn folder(&self, id: ContainerId) -> PathBuf {
         self.containers_dir.join(id.to_string())

@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime};
 
 use fixtures::burst::Burst;
 use fixtures::docker_engine::{ContainerSpec, DockerContainer, DockerEngine, LOG_BURST_IMAGE};
+use fixtures::emulator::Fault;
 use fixtures::wait;
 
-use harness::{Fault, Harness};
+use harness::Harness;
 
 /// How long the containers write; more makes a soak of it.
 const WRITE_SECONDS: &str = "PLATFORM_AGENT_SOAK_SECONDS";
@@ -128,7 +129,7 @@ fn every_line_arrives_through_rotation_kills_and_outages() {
     println!("{} kills, {} kinds of outage", chaos.kills, chaos.faults);
     assert!(chaos.kills > 2 && chaos.faults > 2, "it was too quiet to prove anything");
 
-    harness.clear_faults();
+    harness.emulator().clear_faults();
     for (writer, role) in writers.iter().zip(&ROLES) {
         writer.assert_rotated(engine.containers_dir(), role.compress);
         harness.assert_arrived(writer.container.name(), &writer.lines());
@@ -162,7 +163,7 @@ impl Chaos {
             harness.start_agent();
             self.kills += 1;
         } else {
-            harness.fault(&self.fault());
+            harness.add_fault(self.fault());
             self.faults += 1;
         }
     }
@@ -172,6 +173,6 @@ impl Chaos {
         let kind = kinds[self.random.usize(..kinds.len())];
         // After 401 and 404, and after a timeout, the agent takes its time.
         let count = if matches!(kind, "hang" | "401" | "404") { 1 } else { self.random.u32(1..4) };
-        Fault { kind, count }
+        Fault::parse(&format!("{kind},count={count}")).unwrap()
     }
 }

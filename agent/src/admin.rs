@@ -1,0 +1,266 @@
+//! What can be asked of a running agent: `/metrics`, `/healthz`, `/readyz`, `/status`, on a unix
+//! socket in the state folder and, when configured, on a TCP address.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use agent_core::Notice;
+use agent_core::stats::{ContainerStatus, Gauges, Stats};
+use serde_json::json;
+
+use crate::config::Admin;
+
+/// Without news for this long the loop is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// A client that says nothing is dropped.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_BYTES_MAX: u64 = 8 * 1024;
+
+/// The state as the loop last put it up.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Since the start.
+    pub at: Duration,
+    /// Totals.
+    pub stats: Stats,
+    /// Present values.
+    pub gauges: Gauges,
+    /// Each container followed.
+    pub containers: Vec<ContainerStatus>,
+    /// Name and reason of each that is not.
+    pub left_out: Vec<(String, String)>,
+    /// Newest losses.
+    pub losses: Vec<Notice>,
+    /// The last attempt's error.
+    pub send_error: Option<String>,
+    /// The last checkpoint was not saved.
+    pub save_failed: bool,
+    /// The folder of containers cannot be read.
+    pub containers_error: Option<String>,
+    /// Descriptors held.
+    pub open_files: usize,
+    /// inotify watches everything.
+    pub watch_whole: bool,
+}
+
+/// Where it is put up.
+#[derive(Clone, Debug)]
+pub struct Board {
+    snapshot: Arc<Mutex<Snapshot>>,
+    started: Instant,
+}
+
+impl Board {
+    /// An empty one.
+    pub fn new(started: Instant) -> Self {
+        Self { snapshot: Arc::default(), started }
+    }
+
+    /// Replaces what is there.
+    pub fn put_up(&self, snapshot: Snapshot) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    fn look(&self) -> Snapshot {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_alive(&self, snapshot: &Snapshot) -> bool {
+        self.started.elapsed().saturating_sub(snapshot.at) < STUCK_AFTER
+    }
+}
+
+/// Serves on the configured addresses, each on a thread of its own.
+///
+/// # Errors
+/// When an address cannot be bound.
+pub fn serve(admin: &Admin, board: &Board) -> io::Result<()> {
+    if let Some(path) = &admin.socket {
+        // The state folder's lock is ours, so a socket there is left over.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let board = board.clone();
+        std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
+                let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
+                // A client that went away is no concern of ours.
+                let _ = answer(&stream, &stream, &board);
+            }
+        })?;
+    }
+    if let Some(address) = admin.listen {
+        let listener = TcpListener::bind(address)?;
+        let board = board.clone();
+        std::thread::Builder::new().name("admin-tcp".to_owned()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
+                let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
+                let _ = answer(&stream, &stream, &board);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn answer(from: impl Read, mut to: impl Write, board: &Board) -> io::Result<()> {
+    let mut lines = BufReader::new(from.take(REQUEST_BYTES_MAX)).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let path = request.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
+    let snapshot = board.look();
+    let (status, kind, body) = match path {
+        Some("/metrics") => ("200 OK", "text/plain; version=0.0.4", metrics(&snapshot)),
+        Some("/healthz") if board.is_alive(&snapshot) => ("200 OK", "text/plain", "ok\n".to_owned()),
+        Some("/healthz") => ("503 Service Unavailable", "text/plain", "stuck\n".to_owned()),
+        Some("/readyz") => match unready(&snapshot) {
+            None => ("200 OK", "text/plain", "ok\n".to_owned()),
+            Some(why) => ("503 Service Unavailable", "text/plain", format!("{why}\n")),
+        },
+        Some("/status") => ("200 OK", "application/json", status(&snapshot)),
+        _ => ("404 Not Found", "text/plain", "/metrics /healthz /readyz /status\n".to_owned()),
+    };
+    write!(
+        to,
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn unready(snapshot: &Snapshot) -> Option<String> {
+    if let Some(error) = &snapshot.containers_error {
+        return Some(format!("the folder of containers cannot be read: {error}"));
+    }
+    if snapshot.save_failed {
+        return Some("the last checkpoint could not be saved".to_owned());
+    }
+    snapshot.gauges.denied.then(|| {
+        let error = snapshot.send_error.as_deref().unwrap_or("no reason known");
+        format!("OCI refuses us: {error}")
+    })
+}
+
+fn metrics(snapshot: &Snapshot) -> String {
+    let (stats, gauges) = (&snapshot.stats, &snapshot.gauges);
+    let counters = [
+        ("read_bytes", stats.read_bytes),
+        ("lines", stats.lines),
+        ("entries", stats.entries),
+        ("accepted_entries", stats.accepted_entries),
+        ("accepted_bytes", stats.accepted_bytes),
+        ("accepted_batches", stats.accepted_batches),
+        ("malformed_lines", stats.malformed_lines),
+        ("expired_lines", stats.expired_lines),
+        ("skipped_lines", stats.skipped_lines),
+        ("nul_bytes", stats.nul_bytes),
+        ("parts", stats.parts),
+        ("unavailable_attempts", stats.unavailable),
+        ("refused_attempts", stats.refused),
+        ("denied_attempts", stats.denied),
+        ("checkpoints", stats.saves),
+        ("checkpoint_failures", stats.saves_failed),
+        ("losses", stats.losses),
+        ("lost_bytes", stats.lost_bytes),
+    ];
+    let values = [
+        ("containers", gauges.containers as u64),
+        ("generations", gauges.generations as u64),
+        ("memory_bytes", gauges.memory_bytes as u64),
+        ("in_flight_batches", gauges.in_flight as u64),
+        ("queued_batches", gauges.queued as u64),
+        ("lag_bytes", gauges.lag_bytes),
+        ("open_files", snapshot.open_files as u64),
+        ("denied", u64::from(gauges.denied)),
+        ("unavailable", u64::from(gauges.unavailable)),
+        ("watch_degraded", u64::from(!snapshot.watch_whole)),
+    ];
+    let mut text = String::new();
+    for (name, value) in counters {
+        text += &format!(
+            "# TYPE platform_agent_{name}_total counter\nplatform_agent_{name}_total {value}\n"
+        );
+    }
+    for (name, value) in values {
+        text += &format!("# TYPE platform_agent_{name} gauge\nplatform_agent_{name} {value}\n");
+    }
+    text
+}
+
+fn status(snapshot: &Snapshot) -> String {
+    let (stats, gauges) = (&snapshot.stats, &snapshot.gauges);
+    let containers: Vec<_> = snapshot
+        .containers
+        .iter()
+        .map(|container| {
+            json!({
+                "id": container.id.to_string(), "name": container.name,
+                "generations": container.generations, "read_bytes": container.read_bytes,
+                "lag_bytes": container.lag_bytes, "last_time": container.last_time,
+            })
+        })
+        .collect();
+    let left_out: Vec<_> = snapshot
+        .left_out
+        .iter()
+        .map(|(name, why)| json!({ "name": name, "reason": why }))
+        .collect();
+    let losses: Vec<_> = snapshot.losses.iter().filter_map(loss).collect();
+    let mut text = json!({
+        "schema": "platform-agent/status/1",
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": snapshot.at.as_secs(),
+        "ready": unready(snapshot).is_none(),
+        "unready_reason": unready(snapshot),
+        "send_error": snapshot.send_error,
+        "accepted_entries": stats.accepted_entries,
+        "accepted_bytes": stats.accepted_bytes,
+        "lag_bytes": gauges.lag_bytes,
+        "memory_bytes": gauges.memory_bytes,
+        "lost_bytes": stats.lost_bytes,
+        "containers": containers,
+        "left_out": left_out,
+        "losses": losses,
+    })
+    .to_string();
+    text.push('\n');
+    text
+}
+
+fn loss(notice: &Notice) -> Option<serde_json::Value> {
+    let Notice::Lost { container, generation, from, to, reason, last_time } = notice else {
+        return None;
+    };
+    Some(json!({
+        "container": container.to_string(), "generation": generation, "from": from, "to": to,
+        "reason": reason.as_str(), "last_time": last_time,
+    }))
+}
+
+/// Asks a running agent for `path` over its socket: the HTTP status and the body.
+///
+/// # Errors
+/// When nobody answers there.
+pub fn ask(socket: &Path, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not an answer of platform-agent");
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(invalid)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
+    Ok((status, body.to_owned()))
+}

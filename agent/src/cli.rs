@@ -1,0 +1,45 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Ships the logs of Docker containers to OCI Logging.
+///
+/// Reads Docker's json-file logs, signs and sends them, and keeps a checkpoint that only ever
+/// covers what OCI accepted. Every key of the configuration can also be set in the environment, as
+/// PLATFORM_AGENT_<TABLE>__<KEY>.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    /// What to do.
+    pub command: Command,
+    /// The configuration file [default: /etc/platform-agent/agent.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0    done; for run: stopped by a signal, the checkpoint saved
+  1    failed
+  2    wrong usage or configuration
+  3    another agent uses the state folder
+  130  a second signal came before the first was carried out";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ship logs until SIGTERM or SIGINT.
+    Run,
+    /// Ask a running agent whether it is alive (for health checks).
+    Health,
+    /// Show what a running agent is doing, what it has lost, and whom it leaves out.
+    Status {
+        /// As JSON, schema platform-agent/status/1.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the default configuration, which documents every key.
+    Defaults,
+}

@@ -1,0 +1,338 @@
+//! The loop around the core: one thread that owns it, lists and reads files for it, and hands
+//! bodies and checkpoints to others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError};
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_core::{
+    Action, BatchId, ContainerId, Event, Listing, Notice, Now, Outcome, Pipeline, SaveId,
+};
+
+use crate::admin::{Board, Snapshot};
+use crate::discover::{Discovery, Standing};
+use crate::files::Files;
+use crate::sender::Sender;
+use crate::store::Save;
+use crate::watch::{Hint, Sighting, Watch};
+
+/// How often a container without a description is looked at again.
+const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the status is put up.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// Looks at a folder that changes under them.
+const LOOKS_MAX: u32 = 8;
+
+/// What other threads tell the loop.
+pub enum Message {
+    /// An attempt to send ended.
+    Sent(BatchId, Outcome),
+    /// A checkpoint is on disk, or is not.
+    Saved(SaveId, bool),
+    /// Something happened in the folders.
+    Sighted(BTreeSet<Sighting>),
+    /// Stop.
+    Drain,
+}
+
+/// What the loop works with.
+pub struct Engine {
+    /// Decides.
+    pub core: Pipeline,
+    /// Which containers there are.
+    pub discovery: Discovery,
+    /// Their files.
+    pub files: Files,
+    /// Hints.
+    pub watch: Option<Watch>,
+    /// The way to OCI.
+    pub sender: Sender,
+    /// The way to the disk.
+    pub saves: Channel<Save>,
+    /// Where messages come in.
+    pub inbox: Receiver<Message>,
+    /// Given to whoever answers.
+    pub outbox: Channel<Message>,
+    /// Where the status is put up.
+    pub board: Board,
+    /// Between two looks at everything.
+    pub scan_interval: Duration,
+    /// Bytes of deleted files that may be held.
+    pub held_bytes_max: u64,
+    /// How long a drain may take.
+    pub grace: Duration,
+    /// Times are counted from here.
+    pub started: Instant,
+}
+
+/// What is due when.
+#[derive(Default)]
+struct Agenda {
+    scan: Duration,
+    status: Duration,
+    undescribed: BTreeSet<ContainerId>,
+    describe: Duration,
+    drained_by: Option<Duration>,
+    losses: BTreeMap<ContainerId, Vec<Notice>>,
+    last_save_failed: bool,
+    containers_error: Option<String>,
+}
+
+impl Engine {
+    /// Runs until it is drained, or the grace time is over.
+    pub fn run(mut self) {
+        let mut agenda = Agenda::default();
+        if let Some(watch) = &mut self.watch {
+            watch.watch_root(self.discovery.root());
+        }
+        loop {
+            self.chores(&mut agenda);
+            self.act(&mut agenda);
+            let now = self.now().mono;
+            if let Some(by) = agenda.drained_by
+                && (self.core.is_drained() || now >= by)
+            {
+                let drained = self.core.is_drained();
+                tracing::info!(drained, "stopped");
+                return;
+            }
+            match self.inbox.recv_timeout(self.wait(&agenda, now)) {
+                Ok(message) => self.take(message, &mut agenda),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now { mono: self.started.elapsed(), wall }
+    }
+
+    fn wait(&self, agenda: &Agenda, now: Duration) -> Duration {
+        let mut until = agenda.status.min(agenda.scan);
+        if !agenda.undescribed.is_empty() {
+            until = until.min(agenda.describe);
+        }
+        for deadline in [self.core.next_deadline(), agenda.drained_by].into_iter().flatten() {
+            until = until.min(deadline);
+        }
+        until.saturating_sub(now)
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        let now = self.now();
+        self.core.handle(now, event);
+    }
+
+    fn take(&mut self, message: Message, agenda: &mut Agenda) {
+        match message {
+            Message::Sent(batch, outcome) => self.tell(Event::Sent { batch, outcome }),
+            Message::Saved(id, saved) => {
+                agenda.last_save_failed = !saved;
+                self.tell(if saved { Event::Saved(id) } else { Event::SaveFailed(id) });
+            }
+            Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
+            Message::Drain => {
+                tracing::info!("stopping: sending what was read");
+                self.tell(Event::Drain);
+                agenda.drained_by = Some(self.started.elapsed() + self.grace);
+            }
+        }
+    }
+
+    fn follow_up(&mut self, sightings: &BTreeSet<Sighting>, agenda: &mut Agenda) {
+        let Some(watch) = &self.watch else { return };
+        let hints: BTreeSet<Hint> = sightings.iter().filter_map(|&seen| watch.hint(seen)).collect();
+        for hint in hints {
+            match hint {
+                Hint::Folder(id) => self.list(id, agenda),
+                Hint::Containers => self.scan(agenda, false),
+                Hint::All => self.scan(agenda, true),
+            }
+        }
+    }
+
+    /// What is done by the clock.
+    fn chores(&mut self, agenda: &mut Agenda) {
+        let now = self.started.elapsed();
+        if now >= agenda.scan {
+            self.scan(agenda, true);
+            let evicted = self.files.bound_held(self.held_bytes_max);
+            if evicted > 0 {
+                tracing::warn!(bytes = evicted, "deleted files were let go: source.max_held_bytes");
+            }
+            agenda.scan = self.started.elapsed() + self.scan_interval;
+        }
+        if !agenda.undescribed.is_empty() && now >= agenda.describe {
+            agenda.describe = now + DESCRIBE_INTERVAL;
+            for id in std::mem::take(&mut agenda.undescribed) {
+                self.list(id, agenda);
+            }
+        }
+        if now >= agenda.status {
+            agenda.status = now + STATUS_INTERVAL;
+            self.put_up(agenda);
+        }
+    }
+
+    /// Looks which folders there are; with `all`, into each of them.
+    fn scan(&mut self, agenda: &mut Agenda, all: bool) {
+        let change = match self.discovery.scan(self.started.elapsed()) {
+            Ok(change) => change,
+            Err(error) => {
+                if agenda.containers_error.is_none() {
+                    tracing::error!(
+                        "cannot read {}: {error}; is it mounted, and is this root?",
+                        self.discovery.root().display()
+                    );
+                }
+                agenda.containers_error = Some(error.to_string());
+                return;
+            }
+        };
+        agenda.containers_error = None;
+        for &id in &change.appeared {
+            let folder = self.discovery.folder(id);
+            if let Some(watch) = &mut self.watch {
+                watch.watch_folder(id, &folder);
+            }
+        }
+        for id in change.gone {
+            if let Some(watch) = &mut self.watch {
+                watch.forget(id);
+            }
+            agenda.undescribed.remove(&id);
+            self.tell_removed(id);
+        }
+        let ids: Vec<ContainerId> = match all {
+            true => self.discovery.iter().map(|(id, _)| id).collect(),
+            false => change.appeared,
+        };
+        for id in ids {
+            self.list(id, agenda);
+        }
+    }
+
+    fn tell_removed(&mut self, id: ContainerId) {
+        let container = self.discovery.container(id);
+        let files = self.files.enroll(id, &[]).unwrap_or_default();
+        self.tell(Event::Listing(Listing { container, files }));
+    }
+
+    /// Looks into a container's folder and tells the core.
+    fn list(&mut self, id: ContainerId, agenda: &mut Agenda) {
+        let now = self.started.elapsed();
+        let standing = self.discovery.describe(id, now).map(|known| known.standing.clone());
+        match standing {
+            None => return self.tell_removed(id),
+            Some(Standing::LeftOut(_)) => return,
+            Some(Standing::Undescribed) => {
+                agenda.undescribed.insert(id);
+            }
+            Some(Standing::Followed) => {}
+        }
+        for _ in 0..LOOKS_MAX {
+            let Ok(seen) = self.discovery.look(id) else { return };
+            let Ok(files) = self.files.enroll(id, &seen) else { continue };
+            // Before it is described, its files are only opened, so that they cannot vanish.
+            if standing == Some(Standing::Followed) {
+                let container = self.discovery.container(id);
+                self.tell(Event::Listing(Listing { container, files }));
+            }
+            return;
+        }
+    }
+
+    /// Does what the core asks until it asks for nothing.
+    fn act(&mut self, agenda: &mut Agenda) {
+        loop {
+            let now = self.now();
+            let Some(action) = self.core.poll_action(now) else { return };
+            match action {
+                Action::Read { handle, offset, len, head, .. } => {
+                    let event = match self.files.read(handle, offset, len, head) {
+                        Ok(chunk) => Event::Chunk {
+                            handle,
+                            offset: chunk.offset,
+                            bytes: chunk.bytes,
+                            hole_bytes: chunk.hole_bytes,
+                            end: chunk.end,
+                            unlinked: chunk.unlinked,
+                            modified: chunk.modified,
+                        },
+                        Err(error) => Event::ReadFailed { handle, error },
+                    };
+                    self.core.handle(now, event);
+                    // Acknowledgements are not kept waiting by a long backlog.
+                    loop {
+                        match self.inbox.try_recv() {
+                            Ok(message) => self.take(message, agenda),
+                            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                        }
+                    }
+                    self.chores(agenda);
+                }
+                Action::Close { handle } => self.files.close(handle),
+                Action::List(id) => self.list(id, agenda),
+                Action::Send { batch, body, .. } => {
+                    let outbox = self.outbox.clone();
+                    self.sender.send(batch, body, move |outcome| {
+                        // The loop has ended when nobody takes it.
+                        let _ = outbox.send(Message::Sent(batch, outcome));
+                    });
+                }
+                Action::Forget(batch) => self.sender.forget(batch),
+                Action::Save { id, bytes } => {
+                    if self.saves.send(Save { id, bytes }).is_err() {
+                        self.tell(Event::SaveFailed(id));
+                    }
+                }
+                Action::Report(notice) => self.report(notice, agenda),
+            }
+        }
+    }
+
+    fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
+        match &notice {
+            Notice::Lost { container, generation, from, to, reason, last_time } => {
+                let name = self.discovery.container(*container).name;
+                tracing::error!(
+                    container = name, generation, from, ?to, reason = reason.as_str(), last_time,
+                    "log bytes are lost"
+                );
+                let losses = agenda.losses.entry(*container).or_default();
+                losses.push(notice);
+                // The newest are kept; all are counted.
+                if losses.len() > 100 {
+                    losses.remove(0);
+                }
+            }
+            Notice::Torn { container, position } => {
+                let name = self.discovery.container(*container).name;
+                tracing::warn!(container = name, position, "a compressed log file is damaged");
+            }
+            Notice::Opened { .. } => {}
+        }
+    }
+
+    fn put_up(&mut self, agenda: &Agenda) {
+        let left_out = self.discovery.iter().filter_map(|(id, known)| match &known.standing {
+            Standing::LeftOut(why) => Some((known.name(id), why.to_string())),
+            _ => None,
+        });
+        self.board.put_up(Snapshot {
+            at: self.started.elapsed(),
+            stats: self.core.stats().clone(),
+            gauges: self.core.gauges(),
+            containers: self.core.containers(),
+            left_out: left_out.collect(),
+            losses: agenda.losses.values().flatten().cloned().collect(),
+            send_error: self.sender.last_error(),
+            save_failed: agenda.last_save_failed,
+            containers_error: agenda.containers_error.clone(),
+            open_files: self.files.open_count(),
+            watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! `platform-agent run`: everything put together.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime};
+
+use agent_core::{Pipeline, Settings, stamp};
+use anyhow::{Context, Result};
+use oci::{Client, ClientOptions, ConfigSource, Credentials, Endpoint, LogClient, Service};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Board};
+use crate::config::{Config, StartAt};
+use crate::discover::Discovery;
+use crate::engine::{Engine, Message};
+use crate::files::Files;
+use crate::sender::Sender;
+use crate::store::{self, Save, Store};
+use crate::watch::Watch;
+use crate::{host, memory};
+
+/// Exit code after a second signal, as a shell gives it for SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Ships until a signal comes.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub fn run(config: &Config) -> Result<()> {
+    let started = Instant::now();
+    let store = Store::open(&config.state.dir)?;
+    let core = pipeline(config, &store)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the sending thread")?;
+    let client = log_client(config, &runtime)?;
+    let (outbox, inbox) = mpsc::channel();
+    let (saves, to_save) = mpsc::channel::<Save>();
+    let saved = outbox.clone();
+    std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+        store::run(&store, &to_save, |id, result| {
+            if let Err(error) = &result {
+                tracing::error!("the checkpoint cannot be saved: {error}");
+            }
+            saved.send(Message::Saved(id, result.is_ok())).is_ok()
+        });
+    })?;
+    let board = Board::new(started);
+    admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
+    spawn_signals(&runtime, outbox.clone())?;
+    let watch = watch(config, &outbox);
+    let log_id = config.logging.log_id.clone();
+    let sender = Sender::new(runtime.handle().clone(), client, log_id, config.logging.encoding);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        containers = %config.source.containers_dir.display(),
+        log = %config.logging.log_id,
+        "started"
+    );
+    let engine = Engine {
+        core,
+        discovery: Discovery::new(&config.source, host::own_container()),
+        files: Files::new(&config.source.containers_dir, config.source.open_files_max),
+        watch,
+        sender,
+        saves,
+        inbox,
+        outbox,
+        board,
+        scan_interval: config.source.scan_interval,
+        held_bytes_max: config.source.held_bytes_max,
+        grace: config.grace,
+        started,
+    };
+    engine.run();
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The client for the configured log.
+///
+/// # Errors
+/// When credentials, region or endpoint are wrong.
+pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
+    let source = ConfigSource {
+        file: config.oci.config_file.clone(),
+        profile: config.oci.profile.clone(),
+        region: config.oci.region.clone(),
+        ..ConfigSource::process()
+    };
+    let credentials = Credentials::load(config.oci.auth, &source)?;
+    let options = ClientOptions {
+        connect_timeout: config.send.connect_timeout,
+        request_timeout: config.send.timeout,
+        ca_bundle: config.oci.ca_bundle.clone(),
+        ..ClientOptions::default()
+    };
+    let client = Client::new(credentials, &options)?;
+    let endpoint = match &config.logging.endpoint {
+        Some(endpoint) => Endpoint::parse(endpoint)?,
+        None => {
+            let region = runtime.block_on(client.region())?;
+            Endpoint::of(Service::LoggingIngestion, &region)?
+        }
+    };
+    Ok(LogClient::new(client, endpoint))
+}
+
+fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seed = store::random().map_err(|_| anyhow::anyhow!("no random numbers to be had"))?;
+    let settings = settings(config, wall, seed)?;
+    for found in store.load()? {
+        match Pipeline::resume(settings.clone(), &found.bytes) {
+            Ok(pipeline) => {
+                if found.is_previous {
+                    tracing::warn!("going on from the previous checkpoint: some lines repeat");
+                }
+                return Ok(pipeline);
+            }
+            // Another release's file is not ours to overwrite.
+            Err(error @ agent_core::CheckpointError::Version(_)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!("{error}");
+                if !found.is_previous {
+                    store.set_damaged_aside().context("cannot set the checkpoint aside")?;
+                }
+            }
+        }
+    }
+    tracing::info!(start_at = %settings.start_cutoff, "no checkpoint: the very first start");
+    Ok(Pipeline::new(settings, seed, wall))
+}
+
+fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
+    let source = &config.source;
+    let start_cutoff = match &source.start_at {
+        StartAt::Beginning => String::new(),
+        StartAt::End => stamp::from_wall(wall),
+        StartAt::Ago(ago) => stamp::from_wall(wall.saturating_sub(*ago)),
+        StartAt::Time(time) => {
+            stamp::from_wall(Duration::from_secs(u64::try_from(time.as_second()).unwrap_or(0)))
+        }
+    };
+    Ok(Settings {
+        source: host::name(source).name,
+        type_prefix: source.type_prefix.clone(),
+        nanoseconds: source.nanoseconds,
+        part_marks: source.part_marks,
+        batch_bytes_max: usize::try_from(config.batch.bytes_max)?,
+        batch_age_max: config.batch.age_max,
+        in_flight_max: config.send.in_flight_max,
+        memory_bytes_max: memory::plan(config).map_err(|error| anyhow::anyhow!("memory.budget {error}"))?,
+        start_cutoff,
+        retention: config.logging.retention,
+        poll_interval: source.poll_interval,
+        poll_interval_max: source.poll_interval_max,
+        join_age_max: source.join_age_max,
+        save_interval: config.state.save_interval,
+        bytes_per_second_max: config.send.bytes_per_second_max,
+        seed,
+    })
+}
+
+fn watch(config: &Config, outbox: &mpsc::Sender<Message>) -> Option<Watch> {
+    if !config.source.watch {
+        return None;
+    }
+    let outbox = outbox.clone();
+    match Watch::start(move |sightings| outbox.send(Message::Sighted(sightings)).is_ok()) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!("no inotify ({error}): containers are found by scans only");
+            None
+        }
+    }
+}
+
+fn spawn_signals(runtime: &Runtime, outbox: mpsc::Sender<Message>) -> Result<()> {
+    let _context = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    runtime.spawn(async move {
+        for asked in 0.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked > 0 || outbox.send(Message::Drain).is_err() {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    });
+    Ok(())
+}

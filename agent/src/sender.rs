@@ -1,0 +1,115 @@
+//! Bodies on their way to OCI: digest and optional gzip once, then one signed attempt at a time.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent_core::{BatchId, Outcome};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use oci::{ContentEncoding, Error, ErrorKind, LogClient, LogId};
+use tokio::runtime::Handle;
+
+/// A body ready to be sent; the same for every attempt.
+#[derive(Clone)]
+struct Sealed {
+    bytes: Bytes,
+    sha256: oci::Digest,
+}
+
+struct Body(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Sends batches on a runtime of its own.
+pub struct Sender {
+    runtime: Handle,
+    client: LogClient,
+    log_id: LogId,
+    encoding: ContentEncoding,
+    sealed: HashMap<BatchId, Sealed>,
+    last_error: Arc<Mutex<Option<String>>>,
+}
+
+impl Sender {
+    /// Nothing is sent yet.
+    pub fn new(
+        runtime: Handle,
+        client: LogClient,
+        log_id: LogId,
+        encoding: ContentEncoding,
+    ) -> Self {
+        let last_error = Arc::default();
+        Self { runtime, client, log_id, encoding, sealed: HashMap::new(), last_error }
+    }
+
+    /// The last attempt's error, until one succeeds.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One attempt; `answer` is called with what became of it.
+    pub fn send(
+        &mut self,
+        batch: BatchId,
+        body: Arc<Vec<u8>>,
+        answer: impl FnOnce(Outcome) + Send + 'static,
+    ) {
+        let encoding = self.encoding;
+        let sealed = self.sealed.entry(batch).or_insert_with(|| seal(body, encoding)).clone();
+        let (client, log_id) = (self.client.clone(), self.log_id.clone());
+        let last_error = Arc::clone(&self.last_error);
+        self.runtime.spawn(async move {
+            let result = client.put_logs(&log_id, sealed.bytes, &sealed.sha256, encoding).await;
+            let outcome = result.as_ref().map_or_else(outcome, |_| Outcome::Accepted);
+            let error = result.err().map(|error| error.to_string());
+            let mut last = last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&*last, &error) {
+                (None, None) => {}
+                (Some(_), None) => tracing::info!("OCI accepts again"),
+                // Said once, not at every retry of an outage.
+                (None, Some(text)) => tracing::warn!("sending failed, will be retried: {text}"),
+                (Some(_), Some(text)) => tracing::debug!("sending still fails: {text}"),
+            }
+            *last = error;
+            drop(last);
+            answer(outcome);
+        });
+    }
+
+    /// The batch is settled.
+    pub fn forget(&mut self, batch: BatchId) {
+        self.sealed.remove(&batch);
+    }
+}
+
+fn seal(body: Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
+    let bytes = match encoding {
+        ContentEncoding::Identity => Bytes::from_owner(Body(body)),
+        ContentEncoding::Gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            // Writing into memory does not fail; if it did, the plain body would be refused.
+            let written = encoder.write_all(&body).and_then(|()| encoder.finish());
+            written.map_or_else(|_| Bytes::from_owner(Body(body)), Bytes::from)
+        }
+    };
+    let sha256 = oci::digest(&bytes);
+    Sealed { bytes, sha256 }
+}
+
+fn outcome(error: &Error) -> Outcome {
+    match error.kind() {
+        ErrorKind::BadRequest | ErrorKind::TooLarge => Outcome::Refused,
+        ErrorKind::Unauthorized
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::Config
+        | ErrorKind::Credentials => Outcome::Denied,
+        _ => Outcome::Unavailable { retry_after: error.retry_after() },
+    }
+}
