@@ -16,7 +16,7 @@ use oci::{AuthKind, ContentEncoding, LogId};
 use tracing::Level;
 
 use layer::{Layers, Origin, Problem};
-pub use quantity::StartAt;
+use quantity::StartAt;
 
 /// The embedded defaults, which are their own documentation.
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");

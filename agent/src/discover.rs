@@ -141,11 +141,6 @@ impl Discovery {
         Some(known)
     }
 
-    /// A container that was scanned.
-    pub fn get(&self, id: ContainerId) -> Option<&Known> {
-        self.known.get(&id)
-    }
-
     /// All of them, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (ContainerId, &Known)> {
         self.known.iter().map(|(id, known)| (*id, known))
@@ -364,6 +359,6 @@ mod tests {
         discovery.scan(START).unwrap();
         fs::remove_dir_all(root.path()).unwrap();
         assert!(discovery.scan(START).is_err());
-        assert!(discovery.get(id(1)).is_some());
+        assert!(discovery.known.get(&id(1)).is_some());
     }
 }

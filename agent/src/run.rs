@@ -5,12 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::{Pipeline, Settings, stamp};
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use oci::{Client, ClientOptions, ConfigSource, Credentials, Endpoint, LogClient, Service};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, Board};
-use crate::config::{Config, StartAt};
+use crate::config::Config;
 use crate::discover::Discovery;
 use crate::engine::{Engine, Message};
 use crate::files::Files;
@@ -136,16 +137,20 @@ fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
 
 fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
     let source = &config.source;
-    let start_cutoff = match &source.start_at {
-        StartAt::Beginning => String::new(),
-        StartAt::End => stamp::from_wall(wall),
-        StartAt::Ago(ago) => stamp::from_wall(wall.saturating_sub(*ago)),
-        StartAt::Time(time) => {
-            stamp::from_wall(Duration::from_secs(u64::try_from(time.as_second()).unwrap_or(0)))
-        }
-    };
+    let now = Timestamp::new(i64::try_from(wall.as_secs())?, 0)?;
+    let start_cutoff = source.start_at.cutoff(now).map_or_else(String::new, |time| {
+        stamp::from_wall(Duration::from_secs(u64::try_from(time.as_second()).unwrap_or(0)))
+    });
+    let host = host::name(source);
+    if host.is_container_id() {
+        tracing::warn!(
+            "the host is called {} (by {}), which is a container's id: set source.host",
+            host.name,
+            host.origin
+        );
+    }
     Ok(Settings {
-        source: host::name(source).name,
+        source: host.name,
         type_prefix: source.type_prefix.clone(),
         nanoseconds: source.nanoseconds,
         part_marks: source.part_marks,

@@ -32,7 +32,10 @@ fn start_agent(engine: &DockerEngine, run: &str, harness: &Harness) -> DockerCon
         format!("--volume={containers_dir}:{containers_dir}:ro"),
         format!("--volume={dir}:{dir}"),
         "--volume=/etc/hostname:/etc/host-hostname:ro".to_owned(),
-        format!("--volume={}:/etc/platform-agent/agent.toml:ro", harness.config().display()),
+        format!(
+            "--volume={}:/etc/platform-agent/agent.toml:ro",
+            harness.config().display()
+        ),
     ];
     engine
         .start(&ContainerSpec {
@@ -60,7 +63,9 @@ fn start_writer(engine: &DockerEngine, run: &str) -> (DockerContainer, Burst) {
             name: format!("{run}-writer"),
             run: run.to_owned(),
             image: LOG_BURST_IMAGE.to_owned(),
-            options: ["--network=none", "--log-driver=json-file"].map(str::to_owned).to_vec(),
+            options: ["--network=none", "--log-driver=json-file"]
+                .map(str::to_owned)
+                .to_vec(),
             arguments: burst.arguments(),
         })
         .unwrap();
@@ -70,8 +75,12 @@ fn start_writer(engine: &DockerEngine, run: &str) -> (DockerContainer, Burst) {
 /// The value of one field of /proc/PID/status.
 fn process_status(pid: &str, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
-    line.unwrap_or_else(|| panic!("{field} is not in {text}")).trim().to_owned()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{field}:")));
+    line.unwrap_or_else(|| panic!("{field} is not in {text}"))
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -90,7 +99,9 @@ fn the_image_ships_logs_without_a_capability_and_stops_in_time() {
     assert_eq!(process_status(&pid, "Uid"), "0\t0\t0\t0");
 
     let (writer, burst) = start_writer(&engine, &run);
-    let mut lines: Vec<String> = (0..burst.lines).map(|sequence| burst.line(sequence)).collect();
+    let mut lines: Vec<String> = (0..burst.lines)
+        .map(|sequence| burst.line(sequence))
+        .collect();
     lines.sort_unstable();
     harness.assert_arrived(writer.name(), &lines);
 
@@ -100,14 +111,34 @@ fn the_image_ships_logs_without_a_capability_and_stops_in_time() {
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", agent.logs().unwrap()));
     let status = agent
-        .exec(&["/platform-agent", "status", "--config", "/etc/platform-agent/agent.toml"])
+        .exec(&[
+            "/platform-agent",
+            "status",
+            "--config",
+            "/etc/platform-agent/agent.toml",
+        ])
         .unwrap();
-    assert!(status.contains(writer.name()) || status.contains("accepted"), "{status}");
+    assert!(
+        status.contains(writer.name()) || status.contains("accepted"),
+        "{status}"
+    );
 
     agent.stop(20).unwrap();
-    assert_eq!(agent.exit_code().unwrap(), Some(0), "{}", agent.logs().unwrap());
-    assert!(!agent.logs().unwrap().is_empty(), "the agent must have a log of its own to leave out");
+    assert_eq!(
+        agent.exit_code().unwrap(),
+        Some(0),
+        "{}",
+        agent.logs().unwrap()
+    );
+    assert!(
+        !agent.logs().unwrap().is_empty(),
+        "the agent must have a log of its own to leave out"
+    );
     harness.take_in();
-    assert_eq!(harness.ids(agent.name()), 0, "the agent's own log is not shipped");
+    assert_eq!(
+        harness.ids(agent.name()),
+        0,
+        "the agent's own log is not shipped"
+    );
     harness.assert_nothing_was_cut_or_dropped();
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use fixtures::burst::Burst;
 use fixtures::docker_engine::{ContainerSpec, DockerContainer, DockerEngine, LOG_BURST_IMAGE};
-use fixtures::emulator::Fault;
+use fixtures::emulator::{Fault, FaultKind};
 use fixtures::wait;
 
 use harness::Harness;
@@ -36,11 +36,41 @@ struct Role {
 }
 
 const ROLES: [Role; 5] = [
-    Role { name: "mixed", bytes_min: 1, bytes_max: 102_400, compress: false, unterminated: false },
-    Role { name: "mixed-gz", bytes_min: 1, bytes_max: 102_400, compress: true, unterminated: true },
-    Role { name: "short", bytes_min: 1, bytes_max: 200, compress: false, unterminated: true },
-    Role { name: "short-gz", bytes_min: 1, bytes_max: 200, compress: true, unterminated: false },
-    Role { name: "long-gz", bytes_min: 9_000, bytes_max: 40_000, compress: true, unterminated: false },
+    Role {
+        name: "mixed",
+        bytes_min: 1,
+        bytes_max: 102_400,
+        compress: false,
+        unterminated: false,
+    },
+    Role {
+        name: "mixed-gz",
+        bytes_min: 1,
+        bytes_max: 102_400,
+        compress: true,
+        unterminated: true,
+    },
+    Role {
+        name: "short",
+        bytes_min: 1,
+        bytes_max: 200,
+        compress: false,
+        unterminated: true,
+    },
+    Role {
+        name: "short-gz",
+        bytes_min: 1,
+        bytes_max: 200,
+        compress: true,
+        unterminated: false,
+    },
+    Role {
+        name: "long-gz",
+        bytes_min: 9_000,
+        bytes_max: 40_000,
+        compress: true,
+        unterminated: false,
+    },
 ];
 
 struct Writer {
@@ -58,7 +88,11 @@ impl Writer {
             lines: 0,
             bytes_min: role.bytes_min,
             bytes_max: role.bytes_max,
-            bytes_per_second: if short { BYTES_PER_SECOND_SHORT } else { BYTES_PER_SECOND },
+            bytes_per_second: if short {
+                BYTES_PER_SECOND_SHORT
+            } else {
+                BYTES_PER_SECOND
+            },
             unterminated: role.unterminated,
         };
         let mut bytes = 0;
@@ -88,21 +122,29 @@ impl Writer {
 
     /// Every line it prints, sorted.
     fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            (0..self.burst.lines).map(|sequence| self.burst.line(sequence)).collect();
+        let mut lines: Vec<String> = (0..self.burst.lines)
+            .map(|sequence| self.burst.line(sequence))
+            .collect();
         lines.sort_unstable();
         lines
     }
 
     /// How often its log was rotated can be seen from what is left of it.
     fn assert_rotated(&self, containers_dir: &Path, compress: bool) {
-        let ending = if compress { "-json.log.4.gz" } else { "-json.log.4" };
+        let ending = if compress {
+            "-json.log.4.gz"
+        } else {
+            "-json.log.4"
+        };
         let path = containers_dir.join(self.container.id());
         let names: Vec<String> = fs::read_dir(&path)
             .unwrap()
             .map(|file| file.unwrap().file_name().to_string_lossy().into_owned())
             .collect();
-        assert!(names.iter().any(|name| name.ends_with(ending)), "{path:?}: {names:?}");
+        assert!(
+            names.iter().any(|name| name.ends_with(ending)),
+            "{path:?}: {names:?}"
+        );
     }
 }
 
@@ -110,8 +152,8 @@ impl Writer {
 fn every_line_arrives_through_rotation_kills_and_outages() {
     let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     println!("seed {seed}");
-    let seconds = std::env::var(WRITE_SECONDS)
-        .map_or(WRITE_SECONDS_DEFAULT, |text| text.parse().unwrap());
+    let seconds =
+        std::env::var(WRITE_SECONDS).map_or(WRITE_SECONDS_DEFAULT, |text| text.parse().unwrap());
     let engine = DockerEngine::connect().unwrap();
     let run = format!("e2e-{:08x}", seed as u32);
     let mut harness = Harness::new(engine.containers_dir(), &[&format!("{run}-*")]);
@@ -122,12 +164,22 @@ fn every_line_arrives_through_rotation_kills_and_outages() {
         .map(|(role, number)| Writer::start(&engine, &run, role, seed ^ number, seconds))
         .collect();
 
-    let mut chaos = Chaos { random: fastrand::Rng::with_seed(seed), kills: 0, faults: 0 };
-    while writers.iter().any(|writer| writer.container.is_running().unwrap()) {
+    let mut chaos = Chaos {
+        random: fastrand::Rng::with_seed(seed),
+        kills: 0,
+        faults: 0,
+    };
+    while writers
+        .iter()
+        .any(|writer| writer.container.is_running().unwrap())
+    {
         chaos.act(&mut harness);
     }
     println!("{} kills, {} kinds of outage", chaos.kills, chaos.faults);
-    assert!(chaos.kills > 2 && chaos.faults > 2, "it was too quiet to prove anything");
+    assert!(
+        chaos.kills > 2 && chaos.faults > 2,
+        "it was too quiet to prove anything"
+    );
 
     harness.emulator().clear_faults();
     for (writer, role) in writers.iter().zip(&ROLES) {
@@ -169,10 +221,20 @@ impl Chaos {
     }
 
     fn fault(&mut self) -> Fault {
-        let kinds = ["429", "500", "503", "slow", "hang", "drop-reply", "reset", "401", "404"];
-        let kind = kinds[self.random.usize(..kinds.len())];
+        let kinds = [
+            FaultKind::Status(401),
+            FaultKind::Status(404),
+            FaultKind::Hang,
+            FaultKind::Status(429),
+            FaultKind::Status(500),
+            FaultKind::Status(503),
+            FaultKind::Slow,
+            FaultKind::DropReply,
+            FaultKind::Reset,
+        ];
+        let index = self.random.usize(..kinds.len());
         // After 401 and 404, and after a timeout, the agent takes its time.
-        let count = if matches!(kind, "hang" | "401" | "404") { 1 } else { self.random.u32(1..4) };
-        Fault::parse(&format!("{kind},count={count}")).unwrap()
+        let count = if index < 3 { 1 } else { self.random.u64(1..4) };
+        Fault::times(kinds[index], count)
     }
 }

@@ -19,14 +19,11 @@ pub(crate) fn proxies(environment: &Environment) -> Result<Vec<Proxy>> {
         .first(&EXCEPT)
         .and_then(|(_, text)| NoProxy::from_string(text));
     let mut proxies = Vec::new();
-    let schemes: [(&[&'static str], fn(&str) -> reqwest::Result<Proxy>); 2] = [
-        (&HTTPS, |url| Proxy::https(url)),
-        (&HTTP, |url| Proxy::http(url)),
-    ];
-    for (variables, make) in schemes {
-        let Some((variable, url)) = environment.first(variables) else {
+    for (variables, is_tls) in [(HTTPS, true), (HTTP, false)] {
+        let Some((variable, url)) = environment.first(&variables) else {
             continue;
         };
+        let make = if is_tls { Proxy::https } else { Proxy::http };
         let proxy = make(url.trim())
             .map_err(|_| Error::config(format!("{variable} is not the URL of a proxy")))?;
         proxies.push(proxy.no_proxy(except.clone()));

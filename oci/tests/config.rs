@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci::{ApiKey, ConfigSource, Environment, Error, ErrorKind};
+use oci::{ApiKey, ConfigSource, Error, ErrorKind};
 use tempfile::TempDir;
 
 const FINGERPRINT: &str = "28:8a:d9:3d:fd:12:99:0c:61:86:cf:06:66:76:f4:a0";

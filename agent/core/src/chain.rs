@@ -305,7 +305,8 @@ impl Generation {
         let revived = std::mem::take(&mut self.vanished);
         self.finished &= !revived;
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
-        if !self.finished && !(self.handle.is_some() && self.held) {
+        let at_hand = self.handle.is_some() && self.held;
+        if !self.finished && !at_hand {
             self.handle = Some(listed.handle);
         }
         if self.handle == Some(listed.handle) {

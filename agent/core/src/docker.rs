@@ -63,10 +63,7 @@ const STDERR: &[u8] = br#"","stream":"stderr","time":""#;
 pub fn frame(line: &[u8]) -> Option<(&[u8], Stream, &[u8])> {
     let rest = line.strip_suffix(b"\"}")?;
     // The time holds no quote, so the last one in reach opens it.
-    let tail = rest
-        .len()
-        .checked_sub(stamp::LEN_MAX + 1)
-        .unwrap_or_default();
+    let tail = rest.len().saturating_sub(stamp::LEN_MAX + 1);
     let open = tail + memchr::memrchr(b'"', &rest[tail..])?;
     let time = &rest[open + 1..];
     if !stamp::is_valid(time) {

@@ -55,7 +55,14 @@ impl Harness {
         }
         .write(&dir.path().join("agent.toml"))
         .unwrap();
-        Self { dir, emulator, agent: None, arrival: Arrival::default(), taken: 0, entries: 0 }
+        Self {
+            dir,
+            emulator,
+            agent: None,
+            arrival: Arrival::default(),
+            taken: 0,
+            entries: 0,
+        }
     }
 
     /// Holds everything: credentials, state, the agent's log.
@@ -106,8 +113,13 @@ impl Harness {
 
     /// Takes in what has arrived since the last call. An id with two contents fails the test.
     pub fn take_in(&mut self) {
-        for entry in self.emulator.entries(&Query { after: self.taken, ..Query::default() }) {
-            self.arrival.add(&entry.subject, &entry.id, &entry.time, &entry.data).unwrap();
+        for entry in self.emulator.entries(&Query {
+            after: self.taken,
+            ..Query::default()
+        }) {
+            self.arrival
+                .add(&entry.subject, &entry.id, &entry.time, &entry.data)
+                .unwrap();
             self.taken = entry.seq;
             self.entries += 1;
         }
@@ -139,13 +151,25 @@ impl Harness {
                 return Ok(None);
             }
             looked_at = ids;
-            Ok(self.arrival.lines(container).ok().filter(|arrived| arrived.len() >= lines.len()))
+            Ok(self
+                .arrival
+                .lines(container)
+                .ok()
+                .filter(|arrived| arrived.len() >= lines.len()))
         });
         let Ok(mut arrived) = arrived else {
-            panic!("{}\n{}", self.what_is_missing(container, lines), self.agent_log());
+            panic!(
+                "{}\n{}",
+                self.what_is_missing(container, lines),
+                self.agent_log()
+            );
         };
         arrived.sort_unstable();
-        assert!(arrived == lines, "{}", self.what_is_missing(container, lines));
+        assert!(
+            arrived == lines,
+            "{}",
+            self.what_is_missing(container, lines)
+        );
     }
 
     fn what_is_missing(&self, container: &str, lines: &[String]) -> String {
@@ -154,11 +178,20 @@ impl Harness {
             Err(fault) => return format!("{container}: {fault}"),
         };
         let mut balance: BTreeMap<&str, i64> = BTreeMap::new();
-        lines.iter().for_each(|line| *balance.entry(line).or_default() -= 1);
-        arrived.iter().for_each(|line| *balance.entry(line).or_default() += 1);
+        lines
+            .iter()
+            .for_each(|line| *balance.entry(line).or_default() -= 1);
+        arrived
+            .iter()
+            .for_each(|line| *balance.entry(line).or_default() += 1);
         let examples = |sign: i64| -> Vec<String> {
-            let lines = balance.iter().filter(|(_, count)| **count * sign > 0).take(5);
-            lines.map(|(line, _)| line.chars().take(60).collect()).collect()
+            let lines = balance
+                .iter()
+                .filter(|(_, count)| **count * sign > 0)
+                .take(5);
+            lines
+                .map(|(line, _)| line.chars().take(60).collect())
+                .collect()
         };
         format!(
             "{container}: {} lines written, {} arrived under {} ids\nmissing {:#?}\ntoo many {:#?}",
