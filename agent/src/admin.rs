@@ -58,7 +58,10 @@ pub struct Board {
 impl Board {
     /// An empty one.
     pub fn new(started: Instant) -> Self {
-        Self { snapshot: Arc::default(), started }
+        Self {
+            snapshot: Arc::default(),
+            started,
+        }
     }
 
     /// Replaces what is there.
@@ -67,7 +70,10 @@ impl Board {
     }
 
     fn look(&self) -> Snapshot {
-        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn is_alive(&self, snapshot: &Snapshot) -> bool {
@@ -89,25 +95,29 @@ pub fn serve(admin: &Admin, board: &Board) -> io::Result<()> {
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         let board = board.clone();
-        std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
-                let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
-                // A client that went away is no concern of ours.
-                let _ = answer(&stream, &stream, &board);
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("admin".to_owned())
+            .spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
+                    let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
+                    // A client that went away is no concern of ours.
+                    let _ = answer(&stream, &stream, &board);
+                }
+            })?;
     }
     if let Some(address) = admin.listen {
         let listener = TcpListener::bind(address)?;
         let board = board.clone();
-        std::thread::Builder::new().name("admin-tcp".to_owned()).spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
-                let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
-                let _ = answer(&stream, &stream, &board);
-            }
-        })?;
+        std::thread::Builder::new()
+            .name("admin-tcp".to_owned())
+            .spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
+                    let _ = stream.set_write_timeout(Some(CLIENT_TIMEOUT));
+                    let _ = answer(&stream, &stream, &board);
+                }
+            })?;
     }
     Ok(())
 }
@@ -120,18 +130,30 @@ fn answer(from: impl Read, mut to: impl Write, board: &Board) -> io::Result<()> 
             break;
         }
     }
-    let path = request.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
+    let path = request
+        .strip_prefix("GET ")
+        .and_then(|rest| rest.split(' ').next());
     let snapshot = board.look();
     let (status, kind, body) = match path {
         Some("/metrics") => ("200 OK", "text/plain; version=0.0.4", metrics(&snapshot)),
-        Some("/healthz") if board.is_alive(&snapshot) => ("200 OK", "text/plain", "ok\n".to_owned()),
-        Some("/healthz") => ("503 Service Unavailable", "text/plain", "stuck\n".to_owned()),
+        Some("/healthz") if board.is_alive(&snapshot) => {
+            ("200 OK", "text/plain", "ok\n".to_owned())
+        }
+        Some("/healthz") => (
+            "503 Service Unavailable",
+            "text/plain",
+            "stuck\n".to_owned(),
+        ),
         Some("/readyz") => match unready(&snapshot) {
             None => ("200 OK", "text/plain", "ok\n".to_owned()),
             Some(why) => ("503 Service Unavailable", "text/plain", format!("{why}\n")),
         },
         Some("/status") => ("200 OK", "application/json", status(&snapshot)),
-        _ => ("404 Not Found", "text/plain", "/metrics /healthz /readyz /status\n".to_owned()),
+        _ => (
+            "404 Not Found",
+            "text/plain",
+            "/metrics /healthz /readyz /status\n".to_owned(),
+        ),
     };
     write!(
         to,
@@ -240,7 +262,15 @@ fn status(snapshot: &Snapshot) -> String {
 }
 
 fn loss(notice: &Notice) -> Option<serde_json::Value> {
-    let Notice::Lost { container, generation, from, to, reason, last_time } = notice else {
+    let Notice::Lost {
+        container,
+        generation,
+        from,
+        to,
+        reason,
+        last_time,
+    } = notice
+    else {
         return None;
     };
     Some(json!({
@@ -259,8 +289,17 @@ pub fn ask(socket: &Path, path: &str) -> io::Result<(u16, String)> {
     write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not an answer of platform-agent");
+    let invalid = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not an answer of platform-agent",
+        )
+    };
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(invalid)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(invalid)?;
     Ok((status, body.to_owned()))
 }

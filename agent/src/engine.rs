@@ -105,8 +105,13 @@ impl Engine {
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { mono: self.started.elapsed(), wall }
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            mono: self.started.elapsed(),
+            wall,
+        }
     }
 
     fn wait(&self, agenda: &Agenda, now: Duration) -> Duration {
@@ -114,7 +119,10 @@ impl Engine {
         if !agenda.undescribed.is_empty() {
             until = until.min(agenda.describe);
         }
-        for deadline in [self.core.next_deadline(), agenda.drained_by].into_iter().flatten() {
+        for deadline in [self.core.next_deadline(), agenda.drained_by]
+            .into_iter()
+            .flatten()
+        {
             until = until.min(deadline);
         }
         until.saturating_sub(now)
@@ -130,7 +138,11 @@ impl Engine {
             Message::Sent(batch, outcome) => self.tell(Event::Sent { batch, outcome }),
             Message::Saved(id, saved) => {
                 agenda.last_save_failed = !saved;
-                self.tell(if saved { Event::Saved(id) } else { Event::SaveFailed(id) });
+                self.tell(if saved {
+                    Event::Saved(id)
+                } else {
+                    Event::SaveFailed(id)
+                });
             }
             Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
             Message::Drain => {
@@ -143,7 +155,10 @@ impl Engine {
 
     fn follow_up(&mut self, sightings: &BTreeSet<Sighting>, agenda: &mut Agenda) {
         let Some(watch) = &self.watch else { return };
-        let hints: BTreeSet<Hint> = sightings.iter().filter_map(|&seen| watch.hint(seen)).collect();
+        let hints: BTreeSet<Hint> = sightings
+            .iter()
+            .filter_map(|&seen| watch.hint(seen))
+            .collect();
         for hint in hints {
             match hint {
                 Hint::Folder(id) => self.list(id, agenda),
@@ -160,7 +175,10 @@ impl Engine {
             self.scan(agenda, true);
             let evicted = self.files.bound_held(self.held_bytes_max);
             if evicted > 0 {
-                tracing::warn!(bytes = evicted, "deleted files were let go: source.max_held_bytes");
+                tracing::warn!(
+                    bytes = evicted,
+                    "deleted files were let go: source.max_held_bytes"
+                );
             }
             agenda.scan = self.started.elapsed() + self.scan_interval;
         }
@@ -223,7 +241,10 @@ impl Engine {
     /// Looks into a container's folder and tells the core.
     fn list(&mut self, id: ContainerId, agenda: &mut Agenda) {
         let now = self.started.elapsed();
-        let standing = self.discovery.describe(id, now).map(|known| known.standing.clone());
+        let standing = self
+            .discovery
+            .describe(id, now)
+            .map(|known| known.standing.clone());
         match standing {
             None => return self.tell_removed(id),
             Some(Standing::LeftOut(_)) => return,
@@ -233,8 +254,12 @@ impl Engine {
             Some(Standing::Followed) => {}
         }
         for _ in 0..LOOKS_MAX {
-            let Ok(seen) = self.discovery.look(id) else { return };
-            let Ok(files) = self.files.enroll(id, &seen) else { continue };
+            let Ok(seen) = self.discovery.look(id) else {
+                return;
+            };
+            let Ok(files) = self.files.enroll(id, &seen) else {
+                continue;
+            };
             // Before it is described, its files are only opened, so that they cannot vanish.
             if standing == Some(Standing::Followed) {
                 let container = self.discovery.container(id);
@@ -248,9 +273,17 @@ impl Engine {
     fn act(&mut self, agenda: &mut Agenda) {
         loop {
             let now = self.now();
-            let Some(action) = self.core.poll_action(now) else { return };
+            let Some(action) = self.core.poll_action(now) else {
+                return;
+            };
             match action {
-                Action::Read { handle, offset, len, head, .. } => {
+                Action::Read {
+                    handle,
+                    offset,
+                    len,
+                    head,
+                    ..
+                } => {
                     let event = match self.files.read(handle, offset, len, head) {
                         Ok(chunk) => Event::Chunk {
                             handle,
@@ -295,10 +328,22 @@ impl Engine {
 
     fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
         match &notice {
-            Notice::Lost { container, generation, from, to, reason, last_time } => {
+            Notice::Lost {
+                container,
+                generation,
+                from,
+                to,
+                reason,
+                last_time,
+            } => {
                 let name = self.discovery.container(*container).name;
                 tracing::error!(
-                    container = name, generation, from, ?to, reason = reason.as_str(), last_time,
+                    container = name,
+                    generation,
+                    from,
+                    ?to,
+                    reason = reason.as_str(),
+                    last_time,
                     "log bytes are lost"
                 );
                 let losses = agenda.losses.entry(*container).or_default();
@@ -308,19 +353,29 @@ impl Engine {
                     losses.remove(0);
                 }
             }
-            Notice::Torn { container, position } => {
+            Notice::Torn {
+                container,
+                position,
+            } => {
                 let name = self.discovery.container(*container).name;
-                tracing::warn!(container = name, position, "a compressed log file is damaged");
+                tracing::warn!(
+                    container = name,
+                    position,
+                    "a compressed log file is damaged"
+                );
             }
             Notice::Opened { .. } => {}
         }
     }
 
     fn put_up(&mut self, agenda: &Agenda) {
-        let left_out = self.discovery.iter().filter_map(|(id, known)| match &known.standing {
-            Standing::LeftOut(why) => Some((known.name(id), why.to_string())),
-            _ => None,
-        });
+        let left_out = self
+            .discovery
+            .iter()
+            .filter_map(|(id, known)| match &known.standing {
+                Standing::LeftOut(why) => Some((known.name(id), why.to_string())),
+                _ => None,
+            });
         self.board.put_up(Snapshot {
             at: self.started.elapsed(),
             stats: self.core.stats().clone(),

@@ -84,7 +84,11 @@ fn is_terminal() -> bool {
 }
 
 fn socket(config: &Config) -> anyhow::Result<&std::path::Path> {
-    config.admin.socket.as_deref().ok_or_else(|| anyhow::anyhow!("admin.socket is turned off"))
+    config
+        .admin
+        .socket
+        .as_deref()
+        .ok_or_else(|| anyhow::anyhow!("admin.socket is turned off"))
 }
 
 fn ask(config: &Config, path: &str) -> anyhow::Result<(u16, String)> {
@@ -121,12 +125,22 @@ fn table(status: &serde_json::Value) -> String {
         other => other.to_string(),
     };
     let mut out = String::new();
-    for key in ["ready", "unready_reason", "send_error", "accepted_entries", "lag_bytes", "lost_bytes"] {
+    for key in [
+        "ready",
+        "unready_reason",
+        "send_error",
+        "accepted_entries",
+        "lag_bytes",
+        "lost_bytes",
+    ] {
         if !status[key].is_null() {
             out += &format!("{key:<18} {}\n", text(&status[key]));
         }
     }
-    out += &format!("\n{:<40} {:>12} {:>12}  LAST LINE\n", "CONTAINER", "READ", "LAG");
+    out += &format!(
+        "\n{:<40} {:>12} {:>12}  LAST LINE\n",
+        "CONTAINER", "READ", "LAG"
+    );
     for container in status["containers"].as_array().into_iter().flatten() {
         out += &format!(
             "{:<40} {:>12} {:>12}  {}\n",
@@ -137,7 +151,11 @@ fn table(status: &serde_json::Value) -> String {
         );
     }
     for left_out in status["left_out"].as_array().into_iter().flatten() {
-        out += &format!("{:<40} {}\n", text(&left_out["name"]), text(&left_out["reason"]));
+        out += &format!(
+            "{:<40} {}\n",
+            text(&left_out["name"]),
+            text(&left_out["reason"])
+        );
     }
     for loss in status["losses"].as_array().into_iter().flatten() {
         out += &format!("lost: {loss}\n");

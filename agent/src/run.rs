@@ -40,20 +40,27 @@ pub fn run(config: &Config) -> Result<()> {
     let (outbox, inbox) = mpsc::channel();
     let (saves, to_save) = mpsc::channel::<Save>();
     let saved = outbox.clone();
-    std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-        store::run(&store, &to_save, |id, result| {
-            if let Err(error) = &result {
-                tracing::error!("the checkpoint cannot be saved: {error}");
-            }
-            saved.send(Message::Saved(id, result.is_ok())).is_ok()
-        });
-    })?;
+    std::thread::Builder::new()
+        .name("store".to_owned())
+        .spawn(move || {
+            store::run(&store, &to_save, |id, result| {
+                if let Err(error) = &result {
+                    tracing::error!("the checkpoint cannot be saved: {error}");
+                }
+                saved.send(Message::Saved(id, result.is_ok())).is_ok()
+            });
+        })?;
     let board = Board::new(started);
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
     spawn_signals(&runtime, outbox.clone())?;
     let watch = watch(config, &outbox);
     let log_id = config.logging.log_id.clone();
-    let sender = Sender::new(runtime.handle().clone(), client, log_id, config.logging.encoding);
+    let sender = Sender::new(
+        runtime.handle().clone(),
+        client,
+        log_id,
+        config.logging.encoding,
+    );
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         containers = %config.source.containers_dir.display(),
@@ -110,7 +117,9 @@ pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
 }
 
 fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let wall = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let seed = store::random().map_err(|_| anyhow::anyhow!("no random numbers to be had"))?;
     let settings = settings(config, wall, seed)?;
     for found in store.load()? {
@@ -126,7 +135,9 @@ fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
             Err(error) => {
                 tracing::error!("{error}");
                 if !found.is_previous {
-                    store.set_damaged_aside().context("cannot set the checkpoint aside")?;
+                    store
+                        .set_damaged_aside()
+                        .context("cannot set the checkpoint aside")?;
                 }
             }
         }
@@ -138,9 +149,14 @@ fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
 fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
     let source = &config.source;
     let now = Timestamp::new(i64::try_from(wall.as_secs())?, 0)?;
-    let start_cutoff = source.start_at.cutoff(now).map_or_else(String::new, |time| {
-        stamp::from_wall(Duration::from_secs(u64::try_from(time.as_second()).unwrap_or(0)))
-    });
+    let start_cutoff = source
+        .start_at
+        .cutoff(now)
+        .map_or_else(String::new, |time| {
+            stamp::from_wall(Duration::from_secs(
+                u64::try_from(time.as_second()).unwrap_or(0),
+            ))
+        });
     let host = host::name(source);
     if host.is_container_id() {
         tracing::warn!(
@@ -157,7 +173,8 @@ fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
         batch_bytes_max: usize::try_from(config.batch.bytes_max)?,
         batch_age_max: config.batch.age_max,
         in_flight_max: config.send.in_flight_max,
-        memory_bytes_max: memory::plan(config).map_err(|error| anyhow::anyhow!("memory.budget {error}"))?,
+        memory_bytes_max: memory::plan(config)
+            .map_err(|error| anyhow::anyhow!("memory.budget {error}"))?,
         start_cutoff,
         retention: config.logging.retention,
         poll_interval: source.poll_interval,

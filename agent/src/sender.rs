@@ -45,12 +45,22 @@ impl Sender {
         encoding: ContentEncoding,
     ) -> Self {
         let last_error = Arc::default();
-        Self { runtime, client, log_id, encoding, sealed: HashMap::new(), last_error }
+        Self {
+            runtime,
+            client,
+            log_id,
+            encoding,
+            sealed: HashMap::new(),
+            last_error,
+        }
     }
 
     /// The last attempt's error, until one succeeds.
     pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// One attempt; `answer` is called with what became of it.
@@ -61,11 +71,17 @@ impl Sender {
         answer: impl FnOnce(Outcome) + Send + 'static,
     ) {
         let encoding = self.encoding;
-        let sealed = self.sealed.entry(batch).or_insert_with(|| seal(body, encoding)).clone();
+        let sealed = self
+            .sealed
+            .entry(batch)
+            .or_insert_with(|| seal(body, encoding))
+            .clone();
         let (client, log_id) = (self.client.clone(), self.log_id.clone());
         let last_error = Arc::clone(&self.last_error);
         self.runtime.spawn(async move {
-            let result = client.put_logs(&log_id, sealed.bytes, &sealed.sha256, encoding).await;
+            let result = client
+                .put_logs(&log_id, sealed.bytes, &sealed.sha256, encoding)
+                .await;
             let outcome = result.as_ref().map_or_else(outcome, |_| Outcome::Accepted);
             let error = result.err().map(|error| error.to_string());
             let mut last = last_error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +126,8 @@ fn outcome(error: &Error) -> Outcome {
         | ErrorKind::NotFound
         | ErrorKind::Config
         | ErrorKind::Credentials => Outcome::Denied,
-        _ => Outcome::Unavailable { retry_after: error.retry_after() },
+        _ => Outcome::Unavailable {
+            retry_after: error.retry_after(),
+        },
     }
 }

@@ -366,7 +366,11 @@ impl Follow {
         let last_time = String::from_utf8_lossy(&self.tail.last_time).into_owned();
         let container = self.tail.container.id;
         let generation = self.tail.chain.get_mut(key)?;
-        let reason = if generation.replaced { LossReason::Truncated } else { reason };
+        let reason = if generation.replaced {
+            LossReason::Truncated
+        } else {
+            reason
+        };
         generation.finished = true;
         generation.moved = true;
         let to = (generation.size > generation.read).then_some(generation.size);

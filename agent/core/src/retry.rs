@@ -7,7 +7,7 @@ use crate::event::Outcome;
 
 const UNAVAILABLE_MIN: Duration = Duration::from_secs(1);
 const UNAVAILABLE_MAX: Duration = Duration::from_secs(30);
-const DENIED_MIN: Duration = Duration::from_secs(5);
+const DENIED_MIN: Duration = Duration::from_secs(2);
 const DENIED_MAX: Duration = Duration::from_secs(300);
 const REFUSED_MIN: Duration = Duration::from_secs(30);
 const REFUSED_MAX: Duration = Duration::from_secs(600);

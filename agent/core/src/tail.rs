@@ -158,7 +158,8 @@ impl Tail {
             None => before,
             last => last,
         };
-        open && last != Some(key) && (generation.read > 0 || last.is_none() || generation.follows != last)
+        open && last != Some(key)
+            && (generation.read > 0 || last.is_none() || generation.follows != last)
     }
 
     /// Turns a chunk of the generation `key` into entries, from its read offset on. `end`: the

@@ -725,11 +725,7 @@ impl World {
             let gauges = self.pipeline.as_ref().expect("a running agent").gauges();
             // Half a line that a crash left at the end of a current file stays unread.
             let read = self.is_read() || (self.oracle.torn && round > 30);
-            if round > 8
-                && gauges.queued + gauges.in_flight == 0
-                && self.due.is_empty()
-                && read
-            {
+            if round > 8 && gauges.queued + gauges.in_flight == 0 && self.due.is_empty() && read {
                 break;
             }
             if round == 399 && std::env::var("SIM_DEBUG").is_ok() {
