@@ -176,10 +176,13 @@ impl Store {
 
     /// The newest becomes the previous, under both names for a moment: there is never none.
     fn keep_previous(&self, current: &Path) -> io::Result<()> {
+        if !current.try_exists()? {
+            // The first one, or the newest was damaged: what is there stays.
+            return Ok(());
+        }
         let previous = self.dir.join(PREVIOUS);
         remove_if_there(&previous)?;
         match fs::hard_link(current, &previous) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             // No hard links on this file system.
             Err(error) if matches!(error.raw_os_error(), Some(code) if NO_LINKS.contains(&code)) => {
                 fs::copy(current, &previous).map(drop)
@@ -287,8 +290,11 @@ mod tests {
         store.set_damaged_aside().unwrap();
         assert_eq!(bytes(&store), [(b"two".to_vec(), true)]);
         store.save(b"ten").unwrap();
+        assert_eq!(
+            bytes(&store),
+            [(b"ten".to_vec(), false), (b"two".to_vec(), true)]
+        );
         assert_eq!(fs::read(root.path().join(DAMAGED)).unwrap(), b"six");
-        assert_eq!(bytes(&store)[0], (b"ten".to_vec(), false));
     }
 
     #[test]

@@ -212,9 +212,16 @@ mod tests {
         watch.watch_folder(ID, &folder);
         fs::write(folder.join("c-json.log"), b"one\n").unwrap();
         wait_for(&watch, &bursts, Hint::Folder(ID));
-        // Neither of these is told; the rename after them is, alone.
+        // Neither of these is told: the next hint is about what comes after them.
         fs::write(folder.join("c-json.log"), b"two\n").unwrap();
         fs::write(folder.join("hostname"), b"x").unwrap();
+        fs::create_dir(root.path().join("other")).unwrap();
+        let burst = bursts.recv_timeout(Duration::from_secs(20)).unwrap();
+        let hints: Vec<_> = burst
+            .into_iter()
+            .filter_map(|seen| watch.hint(seen))
+            .collect();
+        assert_eq!(hints, [Hint::Containers]);
         fs::rename(folder.join("c-json.log"), folder.join("c-json.log.1")).unwrap();
         wait_for(&watch, &bursts, Hint::Folder(ID));
         fs::remove_dir_all(&folder).unwrap();
