@@ -9,8 +9,6 @@ const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"
 const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const EXCEPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-type Make = fn(&str) -> reqwest::Result<Proxy>;
-
 /// The proxies that the environment names. They are read here instead of by the HTTP client so
 /// that they come from the environment that was given, and from nowhere else.
 ///

@@ -208,9 +208,9 @@ impl Pipeline {
             Step::List => {
                 follow.rest(now.mono, self.settings.poll_interval_max);
                 self.actions.push_back(Action::List(id));
-                self.wait(id);
+                self.wait(now, id);
             }
-            Step::Wait => self.wait(id),
+            Step::Wait => self.wait(now, id),
         }
     }
 
@@ -233,18 +233,20 @@ impl Pipeline {
         if follow.can_act(now.mono, saved) {
             self.schedule.enqueue(id);
         } else {
-            self.wait(id);
+            self.wait(now, id);
         }
         self.retire(id);
     }
 
-    fn wait(&mut self, id: ContainerId) {
+    /// Puts it off to its next time that is still to come; what has no time waits for an event.
+    fn wait(&mut self, now: Now, id: ContainerId) {
         let Some(follow) = self.follows.get(&id) else {
             return;
         };
         let join = follow.tail.join_deadline(self.settings.join_age_max);
+        let times = [follow.wake, join].into_iter().flatten();
         self.schedule
-            .wait(id, [follow.wake, join].into_iter().flatten().min());
+            .wait(id, times.filter(|&time| time > now.mono).min());
     }
 
     /// Lines under way can not go on: bytes behind them are lost, or nothing will follow.

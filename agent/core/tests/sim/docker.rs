@@ -15,8 +15,6 @@ pub struct Inode {
     pub torn: bool,
     pub modified: Duration,
     pub names: u32,
-    /// Bytes at the start that are a hole.
-    pub hole: usize,
 }
 
 #[derive(Debug, Default)]
@@ -96,11 +94,6 @@ impl Log {
             gzip: None,
             waiting: Vec::new(),
         }
-    }
-
-    /// The engine cannot lose what it writes: no rotation that deletes.
-    pub fn keep_everything(&mut self) {
-        self.max_file = 1_000;
     }
 
     pub fn is_idle(&self) -> bool {
@@ -215,7 +208,6 @@ impl Log {
                     torn: true,
                     names: 1,
                     modified: now,
-                    hole: 0,
                 };
                 let lost = self.unlink((1, true), disk);
                 self.names.insert((1, true), gz);

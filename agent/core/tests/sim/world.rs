@@ -1,7 +1,7 @@
 //! The shell around the core, as a model: descriptors, a disk that forgets what was not synced, an
 //! OCI that fails; and the loop that lets everything happen in an order that the seed decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +38,6 @@ enum Due {
 struct File {
     container: u64,
     inode: u64,
-    /// The number of the file (never reused) that the inode was when the handle was given.
-    home: u64,
     open: bool,
     held: bool,
 }
@@ -486,7 +484,6 @@ impl World {
         (position, compressed): (u32, bool),
         inode: u64,
     ) -> Listed {
-        let home = self.homes.get(&inode).copied().unwrap_or_default();
         let known = self
             .files
             .iter()
@@ -503,7 +500,6 @@ impl World {
                     File {
                         container,
                         inode,
-                        home,
                         open: held,
                         held,
                     },
@@ -744,8 +740,6 @@ impl World {
             "it does not drain: {:?}",
             pipeline.gauges()
         );
-        let unread: BTreeSet<u64> = BTreeSet::new();
-        assert!(unread.is_empty());
     }
 
     fn is_read(&self) -> bool {
