@@ -111,18 +111,14 @@ impl Discovery {
             stays
         });
         for id in present {
-            if !self.known.contains_key(&id) {
+            self.known.entry(id).or_insert_with(|| {
                 change.appeared.push(id);
-                let standing = Standing::Undescribed;
-                self.known.insert(
-                    id,
-                    Known {
-                        description: None,
-                        standing,
-                        first_seen: now,
-                    },
-                );
-            }
+                Known {
+                    description: None,
+                    standing: Standing::Undescribed,
+                    first_seen: now,
+                }
+            });
         }
         Ok(change)
     }
@@ -359,6 +355,6 @@ mod tests {
         discovery.scan(START).unwrap();
         fs::remove_dir_all(root.path()).unwrap();
         assert!(discovery.scan(START).is_err());
-        assert!(discovery.known.get(&id(1)).is_some());
+        assert!(discovery.known.contains_key(&id(1)));
     }
 }

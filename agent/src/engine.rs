@@ -2,7 +2,7 @@
 //! bodies and checkpoints to others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::{
@@ -298,11 +298,8 @@ impl Engine {
                     };
                     self.core.handle(now, event);
                     // Acknowledgements are not kept waiting by a long backlog.
-                    loop {
-                        match self.inbox.try_recv() {
-                            Ok(message) => self.take(message, agenda),
-                            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                        }
+                    while let Ok(message) = self.inbox.try_recv() {
+                        self.take(message, agenda);
                     }
                     self.chores(agenda);
                 }

@@ -5,8 +5,7 @@ use serde_json::Value;
 
 use super::*;
 
-#[path = "../tests/fixtures/writer.rs"]
-mod writer;
+use crate::writer;
 
 const TIME: &str = "2026-11-23T17:29:31.764048983Z";
 

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::ContainerId;
 
-#[path = "../tests/fixtures/writer.rs"]
-mod writer;
+use crate::writer;
 
 const TIME: &[u8] = b"2026-11-23T17:29:31Z";
 const GENERATION: GenerationId = GenerationId(9);

@@ -31,6 +31,9 @@ pub mod stamp;
 mod state;
 pub mod stats;
 mod tail;
+#[cfg(test)]
+#[path = "../tests/fixtures/writer.rs"]
+mod writer;
 
 pub use checkpoint::CheckpointError;
 pub use event::{

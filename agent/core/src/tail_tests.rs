@@ -15,8 +15,7 @@ mod damage;
 mod piece;
 #[path = "tail_tests/resume.rs"]
 mod resume;
-#[path = "../tests/fixtures/writer.rs"]
-mod writer;
+use crate::writer;
 
 const CONTAINER: ContainerId = ContainerId([5; 32]);
 /// Length of the ids of whole lines; those of parts are longer.
