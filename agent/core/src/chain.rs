@@ -43,8 +43,6 @@ pub struct Generation {
     pub missing: u32,
     /// Not to be read before this checkpoint is saved: its name depends on the state.
     pub gate: Option<SaveId>,
-    /// `read` moved since the last position was taken.
-    pub moved: bool,
     /// A damaged stream was reported.
     pub torn: bool,
     /// The generation right before it, when one listing showed both side by side. Without that,
@@ -59,7 +57,7 @@ pub struct Generation {
 impl Generation {
     /// Everything in it is accepted or accounted for.
     pub fn is_done(&self) -> bool {
-        self.finished && self.committed == [self.read; 2]
+        self.finished && self.committed.iter().all(|&offset| offset >= self.read)
     }
 }
 
@@ -285,7 +283,6 @@ impl Chain {
             finished: false,
             missing: 0,
             gate,
-            moved: false,
             torn: false,
             follows: None,
             replaced: false,

@@ -372,13 +372,14 @@ impl Follow {
             reason
         };
         generation.finished = true;
-        generation.moved = true;
         let to = (generation.size > generation.read).then_some(generation.size);
         generation.size = generation.read;
+        let (generation, from) = (generation.id.to_string(), generation.read);
+        self.tail.moved = true;
         Some(Notice::Lost {
             container,
-            generation: generation.id.to_string(),
-            from: generation.read,
+            generation,
+            from,
             to,
             reason,
             last_time,
@@ -389,9 +390,10 @@ impl Follow {
     pub fn finish(&mut self, key: u64) -> Option<FileHandle> {
         let generation = self.tail.chain.get_mut(key)?;
         generation.finished = true;
-        generation.moved = true;
         generation.size = generation.read;
-        generation.handle.take()
+        let handle = generation.handle.take();
+        self.tail.moved = true;
+        handle
     }
 
     /// Takes over what a listing says of the container; true when its name changed.

@@ -131,7 +131,6 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         finished: state.finished,
         missing: 0,
         gate: None,
-        moved: false,
         torn: false,
         follows: None,
         replaced: false,

@@ -85,6 +85,8 @@ pub struct Tail {
     pub is_old: bool,
     /// Bytes read since the agent's start.
     pub read_bytes: u64,
+    /// Something was read, or given up, since the last [`Tail::position`].
+    pub moved: bool,
     labels: Labels,
     groups: [Option<Group>; 2],
     resumed: [Option<GroupMark>; 2],
@@ -117,6 +119,7 @@ impl Tail {
             committed_groups: [None, None],
             is_old: false,
             read_bytes: 0,
+            moved: false,
             labels: Labels::default(),
             groups: [None, None],
             resumed: [None, None],
@@ -204,9 +207,9 @@ impl Tail {
         sink.batch.leave();
         if let Some(generation) = self.chain.get_mut(key) {
             generation.read += done as u64;
-            generation.moved |= done > 0;
             generation.size = generation.size.max(generation.read);
         }
+        self.moved |= done > 0;
         self.read_bytes += done as u64;
         sink.stats.read_bytes += done as u64;
         Consumed { bytes: done, full }
@@ -421,31 +424,21 @@ impl Tail {
     /// Everything read so far, as a place to resume from: where a line is held, its stream resumes
     /// at the piece with the first byte that is not in a batch.
     pub fn position(&mut self) -> Position {
+        self.moved = false;
         let held = [0, 1].map(|slot| self.groups[slot].as_ref().and_then(Group::held_from));
-        let index_of = |key: u64| self.chain.generations().iter().position(|g| g.key == key);
-        let held_index = held.map(|from| from.and_then(|(key, _)| index_of(key)));
-        let mut marks = Vec::new();
-        for (index, generation) in self.chain.generations().iter().enumerate() {
-            if !generation.moved {
-                continue;
-            }
-            let mut offsets = [generation.read; 2];
+        let mut behind = [false; 2];
+        let mut marks = Vec::with_capacity(self.chain.generations().len());
+        for generation in self.chain.generations() {
+            let offset = |slot: usize| match held[slot] {
+                Some((key, offset)) if key == generation.key => offset,
+                _ if behind[slot] => 0,
+                _ => generation.read,
+            };
+            let offsets = [0, 1].map(|slot| offset(slot).max(generation.skip[slot]));
             for slot in 0..2 {
-                match (held_index[slot], held[slot]) {
-                    (Some(at), Some((_, offset))) if at == index => offsets[slot] = offset,
-                    (Some(at), _) if at < index => offsets[slot] = 0,
-                    _ => {}
-                }
-                offsets[slot] = offsets[slot].max(generation.skip[slot]);
+                behind[slot] |= held[slot].is_some_and(|(key, _)| key == generation.key);
             }
             marks.push((generation.key, offsets));
-        }
-        // While a line is held, later positions must name these generations again.
-        let still_held = held.iter().any(Option::is_some);
-        for &(key, _) in &marks {
-            if let Some(generation) = self.chain.get_mut(key) {
-                generation.moved = still_held;
-            }
         }
         let mark = |slot: usize| {
             let open = self.groups[slot].as_ref().and_then(Group::mark);
@@ -457,14 +450,6 @@ impl Tail {
             groups,
             last_time: self.last_time.clone(),
         }
-    }
-
-    /// Something was read since the last [`Tail::position`].
-    pub fn has_moved(&self) -> bool {
-        self.chain
-            .generations()
-            .iter()
-            .any(|generation| generation.moved)
     }
 
     /// Takes a position as committed.

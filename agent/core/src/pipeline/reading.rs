@@ -121,7 +121,7 @@ impl Pipeline {
         }
         if chunk.hole_bytes > 0 {
             generation.read = chunk.offset;
-            generation.moved = true;
+            follow.tail.moved = true;
             self.stats.nul_bytes += chunk.hole_bytes;
         }
         if follow.tail.breaks_at(key) {
@@ -230,7 +230,8 @@ impl Pipeline {
         let Some(follow) = self.follows.get_mut(&id) else {
             return;
         };
-        if follow.can_act(now.mono, saved) {
+        let join = follow.tail.join_deadline(self.settings.join_age_max);
+        if follow.can_act(now.mono, saved) || join.is_some_and(|at| at <= now.mono) {
             self.schedule.enqueue(id);
         } else {
             self.wait(now, id);

@@ -75,7 +75,7 @@ impl Pipeline {
             return;
         };
         if !self.outbox.holds(id)
-            && follow.tail.has_moved()
+            && follow.tail.moved
             && let position = follow.tail.position()
             && let Some(position) = follow.tail.inflight.extend(position)
         {

@@ -201,7 +201,7 @@ impl World {
             1..4 => 20 + self.random.below(100),
             _ => 1 + self.random.below(6),
         };
-        let uniform = tokens > 10 && self.random.one_in(3);
+        let uniform = std::env::var_os("SIM_NO_UNIFORM").is_none() && tokens > 10 && self.random.one_in(3);
         let piece = self.random.pick(&[4, 16, 64, 2_048]).min(tokens.max(1));
         let ends = !self.random.one_in(12);
         let pause = 1 + self.random.below(2_000_000);
@@ -534,9 +534,10 @@ impl World {
                     end,
                     ..
                 } => println!(
-                    "{:?} chunk {handle:?} {offset} +{} end={end}",
+                    "{:?} chunk {handle:?} {offset} +{} end={end} {}",
                     self.now.mono,
-                    bytes.len()
+                    bytes.len(),
+                    summary(bytes)
                 ),
                 other => println!("{:?} {other:?}", self.now.mono),
             }
@@ -746,4 +747,12 @@ impl World {
         let pipeline = self.pipeline.as_ref().expect("a running agent");
         pipeline.gauges().lag_bytes == 0
     }
+}
+
+/// The first tokens of a chunk's lines, for a person who follows a run.
+fn summary(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.split("{\"log\":\"").skip(1);
+    let tokens: Vec<&str> = lines.map(|line| line.get(..7).unwrap_or(line)).collect();
+    format!("{tokens:?}")
 }
