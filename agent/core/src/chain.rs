@@ -225,6 +225,21 @@ impl Chain {
         change
     }
 
+    /// Takes the file that follows everything known: the current one, or one that was current and
+    /// is unlinked now (its position is not 0).
+    pub fn append(&mut self, file: &Candidate, next: SaveId) {
+        let mut generation = self.found(file, next);
+        generation.list(&file.listed);
+        if file.listed.position > 0 {
+            generation.listed = None;
+            generation.closed = true;
+        }
+        for older in &mut self.generations {
+            older.closed = true;
+        }
+        self.generations.push(generation);
+    }
+
     /// Forgets what is accepted and gone. The newest stays: it tells where the chain ended.
     pub fn prune(&mut self) {
         let Some(newest) = self.generations.last().map(|generation| generation.key) else {

@@ -94,43 +94,23 @@ impl Follow {
             && self.tail.chain.cursor().is_none()
     }
 
-    /// Takes a listing; it is put off while an earlier one is being probed.
-    pub fn list(&mut self, mut listing: Listing) {
+    /// Takes a listing; it is put off while files are being probed.
+    pub fn list(&mut self, listing: Listing) {
         if self.probe.is_some() {
             self.next = Some(listing);
             return;
         }
-        if let Some(unborn) = self.unborn.take()
-            && !listing
-                .files
-                .iter()
-                .any(|file| file.handle == unborn.handle)
-            && unborn.held
-        {
-            // Unlinked before its first line was seen: the descriptor still reads it, and it is
-            // older than whatever has its name now.
-            listing.files.push(Listed {
-                position: 1,
-                size: 1,
-                ..unborn
-            });
-        }
-        self.start_probe(listing);
-    }
-
-    /// Looks again at the file that had no first line, as part of the last listing.
-    fn probe_unborn(&mut self) {
-        if let Some(unborn) = self.unborn.take() {
-            let mut files = self.files.clone();
-            files.retain(|file| file.handle != unborn.handle);
-            files.push(Listed {
-                size: unborn.size.max(1),
-                ..unborn
-            });
-            self.start_probe(Listing {
-                container: self.tail.container.clone(),
-                files,
-            });
+        let is_listed =
+            |unborn: &Listed| listing.files.iter().any(|f| f.handle == unborn.handle);
+        match self.unborn.take() {
+            Some(unborn) if unborn.held && !is_listed(&unborn) => {
+                // Unlinked before its first line was seen: the descriptor still reads it, and it
+                // is older than whatever the chain does not know yet.
+                let position = 1;
+                self.probe = Some(Probe::again(Listed { position, ..unborn }));
+                self.next = Some(listing);
+            }
+            _ => self.start_probe(listing),
         }
     }
 
@@ -145,12 +125,16 @@ impl Follow {
             return None;
         }
         let identified = self.probe.take()?.finish(&self.tail.chain);
+        if identified.again {
+            return Some(self.settle_again(&identified, next_save));
+        }
         let Identified {
             files,
             unborn,
             torn,
             partial,
             removed,
+            ..
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
         let names = |files: &[Listed]| -> Vec<(u32, u64, u64, bool)> {
@@ -181,6 +165,20 @@ impl Follow {
         Some(Settled { change, moved })
     }
 
+    /// The file that had no first line has one now, or still has none.
+    fn settle_again(&mut self, identified: &Identified, next_save: SaveId) -> Settled {
+        self.unborn = identified.unborn;
+        self.relist |= identified.partial;
+        let found = identified.files.first();
+        if let Some(file) = found {
+            self.tail.chain.append(file, next_save);
+        }
+        Settled {
+            change: Change::default(),
+            moved: found.is_some(),
+        }
+    }
+
     /// After [`Follow::settle`]: the listing that came meanwhile.
     pub fn take_next(&mut self) -> Option<Listing> {
         self.next.take()
@@ -188,10 +186,10 @@ impl Follow {
 
     /// What to do now, or when to ask again.
     pub fn step(&mut self, now: Duration, saved: SaveId) -> Step {
-        if self.probe.is_none() && self.unborn.is_some() && self.is_due(now) {
-            self.probe_unborn();
+        if self.probe.is_none() && self.is_due(now) {
+            self.probe = self.unborn.take().map(Probe::again);
         }
-        if let Some((handle, offset)) = self.probe.as_ref().and_then(Probe::wanted) {
+        if let Some((handle, offset)) = self.probe_wanted(now) {
             return Step::Act(
                 Action::Read {
                     container: self.tail.container.id,
@@ -228,6 +226,11 @@ impl Follow {
         }
     }
 
+    fn probe_wanted(&self, now: Duration) -> Option<(FileHandle, u64)> {
+        let wanted = self.probe.as_ref().and_then(Probe::wanted);
+        wanted.filter(|_| !self.blocked || self.is_due(now))
+    }
+
     /// The generation to be read now.
     fn readable(&self, now: Duration, saved: SaveId) -> Option<(u64, FileHandle)> {
         let generation = self.tail.chain.cursor()?;
@@ -245,9 +248,7 @@ impl Follow {
     /// [`Follow::step`] would do something.
     pub fn can_act(&self, now: Duration, saved: SaveId) -> bool {
         let due = self.is_due(now);
-        self.probe
-            .as_ref()
-            .is_some_and(|probe| probe.wanted().is_some())
+        self.probe_wanted(now).is_some()
             || (due && self.probe.is_none() && self.unborn.is_some())
             || (due && self.relist)
             || self.readable(now, saved).is_some()
@@ -305,6 +306,7 @@ impl Follow {
 
     /// The answer to a probe's read.
     pub fn probed(&mut self, handle: FileHandle, offset: u64, bytes: &[u8], end: bool) {
+        self.blocked = false;
         if let Some(probe) = &mut self.probe {
             probe.read(handle, offset, bytes, end);
         }
@@ -322,6 +324,11 @@ impl Follow {
             container,
             position: torn.position,
         })
+    }
+
+    /// A probe's read is to be tried again, later.
+    pub fn probe_waits(&self) -> bool {
+        self.probe.as_ref().is_some_and(Probe::waits)
     }
 
     /// A read of the generation being followed failed. Says what is lost by that.

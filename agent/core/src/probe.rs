@@ -21,11 +21,13 @@ enum Finding {
     Unreadable,
 }
 
-/// A listing whose files are being identified.
+/// A listing whose files are being identified, or another look at one file.
 #[derive(Debug)]
 pub struct Probe {
     removed: bool,
     files: Vec<(Listed, Finding)>,
+    /// Reads of it that failed, when it is about one file.
+    again: Option<u32>,
 }
 
 /// A listing whose files are identified.
@@ -41,7 +43,12 @@ pub struct Identified {
     pub partial: bool,
     /// The folder is gone.
     pub removed: bool,
+    /// It was about the file that had no first line, and nothing else.
+    pub again: bool,
 }
+
+/// Reads that may fail of an unlinked file that has no first line yet, before it is given up.
+const READS_MAX: u32 = 8;
 
 impl Probe {
     /// `remembered` are first lines of files that were read for an earlier listing.
@@ -72,6 +79,16 @@ impl Probe {
         Self {
             removed: listing.container.removed,
             files,
+            again: None,
+        }
+    }
+
+    /// Another look at the file that had no first line. It is closed if its position is not 0.
+    pub fn again(unborn: Listed) -> Self {
+        Self {
+            removed: false,
+            files: vec![(unborn, Finding::Unknown { offset: 0 })],
+            again: Some(0),
         }
     }
 
@@ -81,6 +98,11 @@ impl Probe {
             Finding::Unknown { offset } => Some((file.handle, *offset)),
             _ => None,
         })
+    }
+
+    /// The last read failed and is to be tried again.
+    pub fn waits(&self) -> bool {
+        self.again.is_some_and(|failed| failed > 0) && self.wanted().is_some()
     }
 
     /// The answer to [`Probe::wanted`]: `bytes` from `offset`, NULs being in front of that.
@@ -103,6 +125,12 @@ impl Probe {
 
     /// [`Probe::wanted`] could not be read. True when it is worth saying: a damaged file.
     pub fn failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Listed> {
+        if error == ReadError::Io
+            && let Some(failed) = self.again.as_mut().filter(|failed| **failed < READS_MAX)
+        {
+            *failed += 1;
+            return None;
+        }
         let (file, finding) = self.wanted_mut(handle)?;
         let torn = error == ReadError::Torn;
         *finding = if torn {
@@ -121,6 +149,7 @@ impl Probe {
             torn: false,
             partial: false,
             removed: self.removed,
+            again: self.again.is_some(),
         };
         for (listed, finding) in self.files {
             let (fingerprint, known) = match finding {

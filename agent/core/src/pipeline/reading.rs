@@ -168,6 +168,9 @@ impl Pipeline {
         match reading {
             Reading::Probe { handle: asked } if asked == handle => {
                 let notice = follow.probe_failed(handle, error);
+                if follow.probe_waits() {
+                    follow.block(now.mono, self.settings.poll_interval_max);
+                }
                 self.report(notice);
                 self.settle(now, id);
             }
