@@ -91,6 +91,8 @@ pub struct View<'a> {
     pub newer: bool,
     /// Some file could not be read, so what is not in `files` may be there all the same.
     pub partial: bool,
+    /// The current one may be newer than the one that was listed beside the others.
+    pub loose: bool,
 }
 
 /// What a listing changed.
@@ -204,7 +206,9 @@ impl Chain {
             change.late |= self.generations[at].list(&file.listed);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
-            if let Some((_, previous)) = before.filter(|(other, _)| *other == position + 1) {
+            let sure = position > 0 || !view.loose;
+            if let Some((_, previous)) = before.filter(|(other, _)| sure && *other == position + 1)
+            {
                 self.generations[at].follows = Some(previous);
             }
             before = Some((position, key));
@@ -225,19 +229,28 @@ impl Chain {
         change
     }
 
-    /// Takes the file that follows everything known: the current one, or one that was current and
-    /// is unlinked now (its position is not 0).
-    pub fn append(&mut self, file: &Candidate, next: SaveId) {
-        let mut generation = self.found(file, next);
+    /// Takes a file that follows everything known: the current one, or one that was current and
+    /// is unlinked now (its position is not 0). `follows` is the generation right before it.
+    pub fn append(&mut self, file: &Candidate, follows: Option<u64>, next: SaveId) {
+        let unlinked = file.listed.position > 0;
+        let at = match align(&self.generations, std::slice::from_ref(file))[0] {
+            Some(known) => self.position_of(known),
+            None => {
+                let generation = self.found(file, next);
+                self.generations.push(generation);
+                self.generations.len() - 1
+            }
+        };
+        let last = self.generations.len() - 1;
+        for (index, generation) in self.generations.iter_mut().enumerate() {
+            generation.closed |= index < last || unlinked;
+        }
+        let generation = &mut self.generations[at];
         generation.list(&file.listed);
-        if file.listed.position > 0 {
+        generation.follows = generation.follows.or(follows.filter(|&key| key != generation.key));
+        if unlinked {
             generation.listed = None;
-            generation.closed = true;
         }
-        for older in &mut self.generations {
-            older.closed = true;
-        }
-        self.generations.push(generation);
     }
 
     /// Forgets what is accepted and gone. The newest stays: it tells where the chain ended.

@@ -195,6 +195,17 @@ pub enum Event<'a> {
     Tick,
 }
 
+/// The bytes of [`Event::Chunk`].
+#[derive(Clone, Copy)]
+pub(crate) struct Chunk<'a> {
+    pub handle: FileHandle,
+    pub offset: u64,
+    pub bytes: &'a [u8],
+    pub hole_bytes: u64,
+    pub end: bool,
+    pub modified: Duration,
+}
+
 /// The start of a file, to be compared with the file whenever it is read: bytes are only worth
 /// anything if the file still begins with its first line *after* they were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

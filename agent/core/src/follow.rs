@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::chain::{Change, View};
+use crate::chain::{Change, Generation, View};
 use crate::event::{
-    Action, Container, FileHandle, Listed, Listing, LossReason, Notice, ReadError, SaveId,
+    Action, Chunk, Container, FileHandle, Listed, Listing, LossReason, Notice, ReadError, SaveId,
 };
 use crate::file_id::Fingerprint;
 use crate::limits::CHUNK_BYTES;
@@ -45,10 +45,20 @@ pub struct Follow {
     probe: Option<Probe>,
     next: Option<Listing>,
     files: Vec<Listed>,
-    unborn: Option<Listed>,
+    /// Held files that the chain does not know yet, oldest first: their descriptors read them
+    /// even when they have lost their names.
+    strays: Vec<Stray>,
     remembered: Vec<(Listed, Fingerprint)>,
     /// Listings have to confirm that something is gone, or readable again.
     relist: bool,
+}
+
+/// A file that is not identified.
+#[derive(Clone, Copy, Debug)]
+struct Stray {
+    file: Listed,
+    /// The generation right before it.
+    follows: Option<u64>,
 }
 
 /// What a listing led to.
@@ -58,6 +68,12 @@ pub struct Settled {
     pub change: Change,
     /// Names or inodes differ from the listing before.
     pub moved: bool,
+    /// Nothing follows from it, since the folder has changed: it is to be looked at again.
+    pub stale: bool,
+    /// It was another look at one file.
+    pub again: bool,
+    /// Descriptors that are not needed.
+    pub spare: Vec<FileHandle>,
 }
 
 impl Follow {
@@ -71,7 +87,7 @@ impl Follow {
             probe: None,
             next: None,
             files: Vec::new(),
-            unborn: None,
+            strays: Vec::new(),
             remembered: Vec::new(),
             relist: false,
         }
@@ -81,7 +97,7 @@ impl Follow {
     pub fn is_over(&self) -> bool {
         self.tail.container.removed
             && self.probe.is_none()
-            && self.unborn.is_none()
+            && self.strays.is_empty()
             && self.tail.chain.cursor().is_none()
             && self.tail.inflight.is_empty()
     }
@@ -90,27 +106,48 @@ impl Follow {
     pub fn is_read(&self) -> bool {
         self.tail.container.removed
             && self.probe.is_none()
-            && self.unborn.is_none()
+            && self.strays.is_empty()
             && self.tail.chain.cursor().is_none()
     }
 
     /// Takes a listing; it is put off while files are being probed.
     pub fn list(&mut self, listing: Listing) {
+        self.note(&listing);
         if self.probe.is_some() {
             self.next = Some(listing);
             return;
         }
-        let is_listed =
-            |unborn: &Listed| listing.files.iter().any(|f| f.handle == unborn.handle);
-        match self.unborn.take() {
-            Some(unborn) if unborn.held && !is_listed(&unborn) => {
-                // Unlinked before its first line was seen: the descriptor still reads it, and it
-                // is older than whatever the chain does not know yet.
-                let position = 1;
-                self.probe = Some(Probe::again(Listed { position, ..unborn }));
+        let is_listed = |stray: &&Stray| {
+            let handle = stray.file.handle;
+            listing.files.iter().any(|file| file.handle == handle)
+        };
+        match self.strays.iter().find(|stray| !is_listed(stray)) {
+            Some(stray) => {
+                // It lost its name before its first line was seen, and is older than whatever
+                // else the chain does not know yet.
+                self.probe = Some(Probe::again(Listed {
+                    position: stray.file.position.max(1),
+                    ..stray.file
+                }));
                 self.next = Some(listing);
             }
-            _ => self.start_probe(listing),
+            None => self.start_probe(listing),
+        }
+    }
+
+    /// Remembers the files of a listing that the shell holds and the chain does not know.
+    fn note(&mut self, listing: &Listing) {
+        let mut files: Vec<&Listed> = listing.files.iter().collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file.position));
+        for &file in files {
+            match self.strays.iter_mut().find(|stray| stray.file.handle == file.handle) {
+                Some(stray) => stray.file = file,
+                None if file.held && !file.compressed && self.tail.chain.known(&file).is_none() => {
+                    let follows = None;
+                    self.strays.push(Stray { file, follows });
+                }
+                None => {}
+            }
         }
     }
 
@@ -124,17 +161,26 @@ impl Follow {
         if self.probe.as_ref()?.wanted().is_some() {
             return None;
         }
-        let identified = self.probe.take()?.finish(&self.tail.chain);
-        if identified.again {
-            return Some(self.settle_again(&identified, next_save));
+        let probe = self.probe.take()?;
+        let all = probe.files();
+        if let Some(handle) = probe.about() {
+            let identified = probe.finish(&self.tail.chain);
+            return Some(self.settle_again(handle, identified, next_save));
         }
+        if probe.is_stale() {
+            return Some(Settled {
+                stale: self.next.is_none(),
+                ..Settled::default()
+            });
+        }
+        let identified = probe.finish(&self.tail.chain);
         let Identified {
             files,
             unborn,
             torn,
             partial,
             removed,
-            ..
+            loose,
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
         let names = |files: &[Listed]| -> Vec<(u32, u64, u64, bool)> {
@@ -148,34 +194,68 @@ impl Follow {
         // truncated meanwhile.
         let probed = files.iter().filter(|file| file.known.is_none());
         self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
-        self.unborn = unborn.filter(|_| !removed);
         self.files = listed;
-        let newer = self.unborn.is_some() || self.tail.container.removed;
+        let unborn = unborn.filter(|_| !removed);
+        let newer = unborn.is_some() || self.tail.container.removed;
         let change = self.tail.chain.reconcile(
             &View {
                 files: &files,
                 newer,
                 partial,
+                loose,
             },
             next_save,
         );
+        self.forget_strays(&all, unborn);
         self.tail.chain.prune();
-        let missing = |g: &crate::chain::Generation| g.handle.is_none() && !g.finished;
+        let missing = |g: &Generation| g.handle.is_none() && !g.finished;
         self.relist = torn || partial || self.tail.chain.generations().iter().any(missing);
-        Some(Settled { change, moved })
+        let done = |g: &&Generation| g.finished && g.handle.is_none();
+        let done = self.tail.chain.generations().iter().filter(done);
+        let spare = done.filter_map(|g| g.listed).filter(|listed| listed.held);
+        Some(Settled {
+            change,
+            moved,
+            stale: false,
+            again: false,
+            spare: spare.map(|listed| listed.handle).collect(),
+        })
     }
 
-    /// The file that had no first line has one now, or still has none.
-    fn settle_again(&mut self, identified: &Identified, next_save: SaveId) -> Settled {
-        self.unborn = identified.unborn;
+    /// The chain knows the files of a listing now, but for `unborn`.
+    fn forget_strays(&mut self, listed: &[Listed], unborn: Option<Listed>) {
+        let first = |g: &&Generation| g.listed.is_some_and(|listed| listed.position == 1);
+        let follows = self.tail.chain.generations().iter().find(first).map(|g| g.key);
+        self.strays
+            .retain(|stray| !listed.iter().any(|file| file.handle == stray.file.handle));
+        if let Some(file) = unborn {
+            self.strays.insert(0, Stray { file, follows });
+        }
+    }
+
+    /// A file that had no first line has one now, or still has none.
+    fn settle_again(
+        &mut self,
+        handle: FileHandle,
+        identified: Identified,
+        next_save: SaveId,
+    ) -> Settled {
+        let at = self.strays.iter().position(|stray| stray.file.handle == handle);
+        let stray = at.map(|at| self.strays.remove(at));
         self.relist |= identified.partial;
         let found = identified.files.first();
-        if let Some(file) = found {
-            self.tail.chain.append(file, next_save);
+        if let (Some(file), Some(stray)) = (found, stray) {
+            self.tail.chain.append(file, stray.follows, next_save);
         }
+        if let (Some(file), Some(stray)) = (identified.unborn, stray) {
+            self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });
+        }
+        let gone = stray.filter(|_| found.is_none() && identified.unborn.is_none());
         Settled {
-            change: Change::default(),
             moved: found.is_some(),
+            again: true,
+            spare: gone.map(|stray| stray.file.handle).into_iter().collect(),
+            ..Settled::default()
         }
     }
 
@@ -187,7 +267,7 @@ impl Follow {
     /// What to do now, or when to ask again.
     pub fn step(&mut self, now: Duration, saved: SaveId) -> Step {
         if self.probe.is_none() && self.is_due(now) {
-            self.probe = self.unborn.take().map(Probe::again);
+            self.probe = self.strays.first().map(|stray| Probe::again(stray.file));
         }
         if let Some((handle, offset)) = self.probe_wanted(now) {
             return Step::Act(
@@ -249,7 +329,7 @@ impl Follow {
     pub fn can_act(&self, now: Duration, saved: SaveId) -> bool {
         let due = self.is_due(now);
         self.probe_wanted(now).is_some()
-            || (due && self.probe.is_none() && self.unborn.is_some())
+            || (due && self.probe.is_none() && !self.strays.is_empty())
             || (due && self.relist)
             || self.readable(now, saved).is_some()
     }
@@ -260,7 +340,7 @@ impl Follow {
 
     /// The last listing left something open.
     pub fn must_look_again(&self) -> bool {
-        self.probe.is_none() && (self.unborn.is_some() || self.relist)
+        self.probe.is_none() && (!self.strays.is_empty() || self.relist)
     }
 
     /// A chunk of the generation was consumed, `done` bytes of it.
@@ -298,17 +378,20 @@ impl Follow {
         self.interval = (self.interval * 2).min(interval_max);
     }
 
-    /// Something was found: look again soon.
+    /// Something was found: look again soon. After a failed read not before its time, however
+    /// often there is news.
     pub fn refresh(&mut self, interval: Duration) {
         self.interval = interval;
-        self.wake = None;
+        if !self.blocked {
+            self.wake = None;
+        }
     }
 
     /// The answer to a probe's read.
-    pub fn probed(&mut self, handle: FileHandle, offset: u64, bytes: &[u8], end: bool) {
+    pub fn probed(&mut self, chunk: &Chunk<'_>) {
         self.blocked = false;
         if let Some(probe) = &mut self.probe {
-            probe.read(handle, offset, bytes, end);
+            probe.read(chunk);
         }
     }
 
@@ -359,6 +442,12 @@ impl Follow {
                 .collect(),
             // The bytes may go on elsewhere (renamed, compressed, copied): listings will tell.
             ReadError::Replaced => {
+                // The descriptor reads other bytes now, which may lose their name as well.
+                let now = generation.evidence.filter(|_| generation.held);
+                self.strays.extend(now.filter(|file| file.handle == handle).map(|file| Stray {
+                    file,
+                    follows: None,
+                }));
                 generation.forsake(handle);
                 generation.replaced = true;
                 self.remembered.retain(|(file, _)| file.handle != handle);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::event::{Action, ContainerId, Event, FileHandle, Notice, Now};
+use crate::event::{Action, Chunk, ContainerId, Event, Notice, Now};
 use crate::follow::{Follow, Reading};
 use crate::limits;
 use crate::outbox::Outbox;
@@ -102,7 +102,8 @@ impl Pipeline {
                 bytes,
                 hole_bytes,
                 end,
-                ..
+                modified,
+                unlinked: _,
             } => {
                 let chunk = Chunk {
                     handle,
@@ -110,6 +111,7 @@ impl Pipeline {
                     bytes,
                     hole_bytes,
                     end,
+                    modified,
                 };
                 self.chunk(now, &chunk);
             }
@@ -262,14 +264,4 @@ impl Pipeline {
             self.actions.push_back(Action::Report(notice));
         }
     }
-}
-
-/// The bytes of [`Event::Chunk`].
-#[derive(Clone, Copy)]
-struct Chunk<'a> {
-    handle: FileHandle,
-    offset: u64,
-    bytes: &'a [u8],
-    hole_bytes: u64,
-    end: bool,
 }

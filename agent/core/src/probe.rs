@@ -2,7 +2,7 @@
 //! known beyond doubt have their first line read.
 
 use crate::chain::{Candidate, Chain};
-use crate::event::{FileHandle, Listed, Listing, ReadError};
+use crate::event::{Chunk, FileHandle, Listed, Listing, ReadError};
 use crate::file_id::{Fingerprint, Start, look};
 
 /// What is known of a listed file.
@@ -26,8 +26,14 @@ enum Finding {
 pub struct Probe {
     removed: bool,
     files: Vec<(Listed, Finding)>,
-    /// Reads of it that failed, when it is about one file.
-    again: Option<u32>,
+    /// It is about the file that had no first line, and nothing else.
+    again: bool,
+    /// Reads that failed.
+    failed: u32,
+    /// The folder has changed since it was listed.
+    stale: bool,
+    /// The current file may be a newer one than was listed.
+    loose: bool,
 }
 
 /// A listing whose files are identified.
@@ -43,11 +49,11 @@ pub struct Identified {
     pub partial: bool,
     /// The folder is gone.
     pub removed: bool,
-    /// It was about the file that had no first line, and nothing else.
-    pub again: bool,
+    /// The current file may be a newer one than was listed.
+    pub loose: bool,
 }
 
-/// Reads that may fail of an unlinked file that has no first line yet, before it is given up.
+/// Reads that may fail before a file is left out of the chain.
 const READS_MAX: u32 = 8;
 
 impl Probe {
@@ -79,7 +85,10 @@ impl Probe {
         Self {
             removed: listing.container.removed,
             files,
-            again: None,
+            again: false,
+            failed: 0,
+            stale: false,
+            loose: false,
         }
     }
 
@@ -88,12 +97,18 @@ impl Probe {
         Self {
             removed: false,
             files: vec![(unborn, Finding::Unknown { offset: 0 })],
-            again: Some(0),
+            again: true,
+            failed: 0,
+            stale: false,
+            loose: false,
         }
     }
 
     /// The next file to be read, and where.
     pub fn wanted(&self) -> Option<(FileHandle, u64)> {
+        if self.stale {
+            return None;
+        }
         self.files.iter().find_map(|(file, finding)| match finding {
             Finding::Unknown { offset } => Some((file.handle, *offset)),
             _ => None,
@@ -102,15 +117,55 @@ impl Probe {
 
     /// The last read failed and is to be tried again.
     pub fn waits(&self) -> bool {
-        self.again.is_some_and(|failed| failed > 0) && self.wanted().is_some()
+        self.failed > 0 && self.wanted().is_some()
+    }
+
+    /// The file that it is about, when it is no listing's.
+    pub fn about(&self) -> Option<FileHandle> {
+        self.files
+            .first()
+            .filter(|_| self.again)
+            .map(|(file, _)| file.handle)
+    }
+
+    /// All files of the listing.
+    pub fn files(&self) -> Vec<Listed> {
+        self.files.iter().map(|&(file, _)| file).collect()
+    }
+
+    /// The folder has changed since it was listed: nothing follows from this.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 
     /// The answer to [`Probe::wanted`]: `bytes` from `offset`, NULs being in front of that.
-    pub fn read(&mut self, handle: FileHandle, offset: u64, bytes: &[u8], end: bool) {
+    pub fn read(&mut self, chunk: &Chunk<'_>) {
+        let &Chunk {
+            handle,
+            offset,
+            bytes,
+            end,
+            ..
+        } = chunk;
         let removed = self.removed;
-        let Some((file, finding)) = self.wanted_mut(handle) else {
+        let Some((file, finding)) = self.files.iter_mut().find(|(file, finding)| {
+            file.handle == handle && matches!(finding, Finding::Unknown { .. })
+        }) else {
             return;
         };
+        // Without a descriptor another file may have taken the inode. One that was rotated does
+        // not change any more.
+        if !file.held && file.modified != chunk.modified {
+            let rotated = file.position > 0 || removed;
+            match (rotated, self.again) {
+                (true, true) => *finding = Finding::Unreadable,
+                (true, false) => self.stale = true,
+                (false, _) => self.loose = true,
+            }
+            if rotated {
+                return;
+            }
+        }
         let finished = end && (file.position > 0 || removed);
         *finding = match look(bytes, offset, finished) {
             Start::Line(fingerprint) => Finding::Line(fingerprint),
@@ -125,10 +180,9 @@ impl Probe {
 
     /// [`Probe::wanted`] could not be read. True when it is worth saying: a damaged file.
     pub fn failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Listed> {
-        if error == ReadError::Io
-            && let Some(failed) = self.again.as_mut().filter(|failed| **failed < READS_MAX)
-        {
-            *failed += 1;
+        if error == ReadError::Io && self.failed < READS_MAX {
+            // What is left out of the chain would be forgotten when it loses its name.
+            self.failed += 1;
             return None;
         }
         let (file, finding) = self.wanted_mut(handle)?;
@@ -149,7 +203,7 @@ impl Probe {
             torn: false,
             partial: false,
             removed: self.removed,
-            again: self.again.is_some(),
+            loose: self.loose,
         };
         for (listed, finding) in self.files {
             let (fingerprint, known) = match finding {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Chunk, Pipeline};
-use crate::event::{Action, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError};
+use super::Pipeline;
+use crate::event::{Action, Chunk, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError};
 use crate::follow::{Follow, Reading, Step};
 use crate::tail::{Sink, Tail};
 
@@ -43,6 +43,7 @@ impl Pipeline {
 
     /// Lets the chain take a listing whose files are identified.
     fn settle(&mut self, now: Now, id: ContainerId) {
+        let mut looked = false;
         loop {
             let Some(follow) = self.follows.get_mut(&id) else {
                 return;
@@ -50,6 +51,12 @@ impl Pipeline {
             let Some(settled) = follow.settle(self.saver.next()) else {
                 break;
             };
+            looked |= settled.again;
+            let close = |handle| Action::Close { handle };
+            self.actions.extend(settled.spare.into_iter().map(close));
+            if settled.stale {
+                self.actions.push_back(Action::List(id));
+            }
             if settled.moved || !settled.change.found.is_empty() {
                 self.saver.touch();
             }
@@ -79,6 +86,7 @@ impl Pipeline {
         }
         if let Some(follow) = self.follows.get_mut(&id)
             && follow.must_look_again()
+            && (looked || follow.wake.is_none())
         {
             follow.rest(now.mono, self.settings.poll_interval_max);
         }
@@ -89,7 +97,7 @@ impl Pipeline {
         match self.reading.take() {
             Some((id, Reading::Probe { handle })) if handle == chunk.handle => {
                 if let Some(follow) = self.follows.get_mut(&id) {
-                    follow.probed(handle, chunk.offset, chunk.bytes, chunk.end);
+                    follow.probed(chunk);
                 }
                 self.settle(now, id);
             }

@@ -300,6 +300,7 @@ impl World {
     /// Bytes of this inode are gone, or will be once nobody holds it.
     fn vanish(&mut self, inode: u64) {
         if let Some(&home) = self.homes.get(&inode) {
+            self.debug(&format!("vanished: inode {inode}, file {home}"));
             self.oracle.vanished(home);
         }
     }
@@ -462,6 +463,13 @@ impl World {
             .filter(|((position, gz), _)| !gz || !log.names.contains_key(&(*position, false)))
             .map(|(&name, &inode)| (name, inode))
             .collect();
+        if std::env::var_os("SIM_DEBUG").is_some() {
+            let homes: Vec<_> = names
+                .iter()
+                .map(|(name, inode)| (name, self.homes.get(inode), self.disk.inodes[inode].torn))
+                .collect();
+            self.debug(&format!("\"c{container}\" homes {homes:?}"));
+        }
         let about = Container {
             id: Self::id(container),
             name: format!("c{container}"),
