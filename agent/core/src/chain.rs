@@ -39,6 +39,9 @@ pub struct Generation {
     pub closed: bool,
     /// Read to its end, or lost beyond `read`.
     pub finished: bool,
+    /// What dates lines at its start that are not Docker's, when it does not begin with a whole
+    /// Docker line: saved before it is read, so that the same line is always the same entry.
+    pub start_time: String,
     /// Listings in a row that did not have it.
     pub missing: u32,
     /// Not to be read before this checkpoint is saved: its name depends on the state.
@@ -93,6 +96,8 @@ pub struct View<'a> {
     pub partial: bool,
     /// The current one may be newer than the one that was listed beside the others.
     pub loose: bool,
+    /// The time of the last line read.
+    pub time: &'a str,
 }
 
 /// What a listing changed.
@@ -194,7 +199,7 @@ impl Chain {
                     change.late |= self.generations[behind..]
                         .iter()
                         .any(|later| later.read > 0);
-                    let generation = self.found(file, next);
+                    let generation = self.found(file, view.time, next);
                     change.found.push(generation.key);
                     // New files follow everything known, unless a known one follows them.
                     let followed = matched[index..].iter().flatten().next();
@@ -230,13 +235,14 @@ impl Chain {
     }
 
     /// Takes a file that follows everything known: the current one, or one that was current and
-    /// is unlinked now (its position is not 0). `follows` is the generation right before it.
-    pub fn append(&mut self, file: &Candidate, follows: Option<u64>, next: SaveId) {
+    /// is unlinked now (its position is not 0). `follows` is the generation right before it, `time`
+    /// that of the last line read.
+    pub fn append(&mut self, file: &Candidate, follows: Option<u64>, time: &str, next: SaveId) {
         let unlinked = file.listed.position > 0;
         let at = match align(&self.generations, std::slice::from_ref(file))[0] {
             Some(known) => self.position_of(known),
             None => {
-                let generation = self.found(file, next);
+                let generation = self.found(file, time, next);
                 self.generations.push(generation);
                 self.generations.len() - 1
             }
@@ -277,7 +283,7 @@ impl Chain {
             .unwrap_or_default()
     }
 
-    fn found(&mut self, file: &Candidate, next: SaveId) -> Generation {
+    fn found(&mut self, file: &Candidate, time: &str, next: SaveId) -> Generation {
         let twins = self
             .generations
             .iter()
@@ -285,12 +291,8 @@ impl Chain {
             .map(|other| other.twin + 1);
         let twin = twins.max().unwrap_or(0);
         let id = generation_id(&file.fingerprint, twin, self.epoch);
-        let gate = match twin {
-            0 if file.fingerprint.complete => None,
-            // Its name holds the epoch, which every checkpoint has.
-            0 => Some(SaveId::FIRST),
-            _ => Some(next),
-        };
+        // What depends on the state is saved before it is used.
+        let gate = (twin > 0 || !file.fingerprint.complete).then_some(next);
         let key = self.next_key;
         self.next_key += 1;
         Generation {
@@ -309,6 +311,11 @@ impl Chain {
             skip: [0; 2],
             closed: false,
             finished: false,
+            start_time: if file.fingerprint.complete {
+                String::new()
+            } else {
+                time.to_owned()
+            },
             missing: 0,
             gate,
             torn: false,

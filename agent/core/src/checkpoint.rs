@@ -60,6 +60,10 @@ pub struct GenerationState {
     pub closed: bool,
     /// Read to its end, which is `size`.
     pub finished: bool,
+    /// What dates lines at its start that are not Docker's, when it does not begin with a whole
+    /// Docker line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub start_time: String,
     /// Device, inode, size on disk, time of change in nanoseconds, and `.gz` or not, as last seen.
     pub evidence: Option<(u64, u64, u64, u64, bool)>,
 }

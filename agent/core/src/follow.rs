@@ -197,12 +197,15 @@ impl Follow {
         self.files = listed;
         let unborn = unborn.filter(|_| !removed);
         let newer = unborn.is_some() || self.tail.container.removed;
+        let modified = all.iter().map(|file| file.modified).max();
+        let time = self.tail.line_time(modified.unwrap_or_default());
         let change = self.tail.chain.reconcile(
             &View {
                 files: &files,
                 newer,
                 partial,
                 loose,
+                time: &time,
             },
             next_save,
         );
@@ -245,7 +248,8 @@ impl Follow {
         self.relist |= identified.partial;
         let found = identified.files.first();
         if let (Some(file), Some(stray)) = (found, stray) {
-            self.tail.chain.append(file, stray.follows, next_save);
+            let time = self.tail.line_time(file.listed.modified);
+            self.tail.chain.append(file, stray.follows, &time, next_save);
         }
         if let (Some(file), Some(stray)) = (identified.unborn, stray) {
             self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });

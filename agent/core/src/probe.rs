@@ -165,6 +165,7 @@ impl Probe {
             if rotated {
                 return;
             }
+            file.modified = chunk.modified;
         }
         let finished = end && (file.position > 0 || removed);
         *finding = match look(bytes, offset, finished) {

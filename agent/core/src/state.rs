@@ -89,6 +89,7 @@ fn generation_state(generation: &Generation) -> GenerationState {
         size: generation.size,
         closed: generation.closed,
         finished: generation.is_done(),
+        start_time: generation.start_time.clone(),
         evidence: generation.evidence.map(evidence),
     }
 }
@@ -129,6 +130,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         skip: state.committed,
         closed: state.closed,
         finished: state.finished,
+        start_time: state.start_time,
         missing: 0,
         gate: None,
         torn: false,

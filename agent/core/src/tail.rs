@@ -183,6 +183,9 @@ impl Tail {
         let mut done = 0;
         let mut full = false;
         self.last_key = Some(key);
+        if base == 0 && !generation.start_time.is_empty() {
+            self.last_time = generation.start_time.clone().into_bytes();
+        }
         sink.batch.enter(&self.labels);
         while done < bytes.len() {
             let rest = &bytes[done..];
@@ -247,13 +250,7 @@ impl Tail {
         let text = &whole[..len - whole.iter().rev().take_while(|&&byte| byte == 0).count()];
         let mut repaired = Vec::with_capacity(text.len() + 16);
         escape::repair(text, false, &mut repaired);
-        let time = if !self.last_time.is_empty() {
-            self.last_time.clone()
-        } else if stamp::is_valid(self.container.created.as_bytes()) {
-            self.container.created.clone().into_bytes()
-        } else {
-            stamp::from_wall(sink.wall).into_bytes()
-        };
+        let time = self.line_time(sink.wall).into_bytes();
         let record = Record {
             text: Cow::Owned(repaired),
             complete: true,
@@ -269,6 +266,17 @@ impl Tail {
             sink.stats.nul_bytes += (len - text.len()) as u64;
         }
         taken
+    }
+
+    /// Dates a line that has no time: as the line before it, else as the container, else `wall`.
+    pub fn line_time(&self, wall: Duration) -> String {
+        if !self.last_time.is_empty() {
+            String::from_utf8_lossy(&self.last_time).into_owned()
+        } else if stamp::is_valid(self.container.created.as_bytes()) {
+            self.container.created.clone()
+        } else {
+            stamp::from_wall(wall)
+        }
     }
 
     /// One record that takes `len` bytes of the file.
