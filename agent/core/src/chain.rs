@@ -94,8 +94,6 @@ pub struct View<'a> {
     pub newer: bool,
     /// Some file could not be read, so what is not in `files` may be there all the same.
     pub partial: bool,
-    /// The current one may be newer than the one that was listed beside the others.
-    pub loose: bool,
     /// The time of the last line read.
     pub time: &'a str,
 }
@@ -211,9 +209,7 @@ impl Chain {
             change.late |= self.generations[at].list(&file.listed);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
-            let sure = position > 0 || !view.loose;
-            if let Some((_, previous)) = before.filter(|(other, _)| sure && *other == position + 1)
-            {
+            if let Some((_, previous)) = before.filter(|(other, _)| *other == position + 1) {
                 self.generations[at].follows = Some(previous);
             }
             before = Some((position, key));

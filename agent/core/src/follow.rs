@@ -180,7 +180,6 @@ impl Follow {
             torn,
             partial,
             removed,
-            loose,
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
         let names = |files: &[Listed]| -> Vec<(u32, u64, u64, bool)> {
@@ -204,7 +203,6 @@ impl Follow {
                 files: &files,
                 newer,
                 partial,
-                loose,
                 time: &time,
             },
             next_save,

@@ -32,8 +32,6 @@ pub struct Probe {
     failed: u32,
     /// The folder has changed since it was listed.
     stale: bool,
-    /// The current file may be a newer one than was listed.
-    loose: bool,
 }
 
 /// A listing whose files are identified.
@@ -49,8 +47,6 @@ pub struct Identified {
     pub partial: bool,
     /// The folder is gone.
     pub removed: bool,
-    /// The current file may be a newer one than was listed.
-    pub loose: bool,
 }
 
 /// Reads that may fail before a file is left out of the chain.
@@ -88,7 +84,6 @@ impl Probe {
             again: false,
             failed: 0,
             stale: false,
-            loose: false,
         }
     }
 
@@ -100,7 +95,6 @@ impl Probe {
             again: true,
             failed: 0,
             stale: false,
-            loose: false,
         }
     }
 
@@ -153,19 +147,13 @@ impl Probe {
         }) else {
             return;
         };
-        // Without a descriptor another file may have taken the inode. One that was rotated does
-        // not change any more.
+        // Without a descriptor another file may have taken the inode.
         if !file.held && file.modified != chunk.modified {
-            let rotated = file.position > 0 || removed;
-            match (rotated, self.again) {
-                (true, true) => *finding = Finding::Unreadable,
-                (true, false) => self.stale = true,
-                (false, _) => self.loose = true,
+            match self.again {
+                true => *finding = Finding::Unreadable,
+                false => self.stale = true,
             }
-            if rotated {
-                return;
-            }
-            file.modified = chunk.modified;
+            return;
         }
         let finished = end && (file.position > 0 || removed);
         *finding = match look(bytes, offset, finished) {
@@ -204,7 +192,6 @@ impl Probe {
             torn: false,
             partial: false,
             removed: self.removed,
-            loose: self.loose,
         };
         for (listed, finding) in self.files {
             let (fingerprint, known) = match finding {
