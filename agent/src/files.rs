@@ -143,6 +143,7 @@ impl Files {
             inode: seen.inode,
             size: seen.size,
             modified: seen.modified,
+            born: seen.born,
             held: entry.held,
         })
     }

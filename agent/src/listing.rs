@@ -30,6 +30,8 @@ pub struct Seen {
     pub size: u64,
     /// st_mtime, since 1970-01-01.
     pub modified: Duration,
+    /// When the inode was made, since 1970-01-01; zero where the file system does not tell.
+    pub born: Duration,
 }
 
 impl Seen {
@@ -87,10 +89,18 @@ fn pass(folder: &Path, log_name: &str) -> io::Result<Vec<Seen>> {
             inode: metadata.ino(),
             size: metadata.size(),
             modified: since_epoch(metadata.mtime(), metadata.mtime_nsec()),
+            born: born(&metadata),
         });
     }
     files.sort_by_key(|file| (file.position, file.compressed));
     Ok(files)
+}
+
+fn born(metadata: &std::fs::Metadata) -> Duration {
+    let created = metadata.created().ok();
+    created
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .unwrap_or_default()
 }
 
 /// (position, compressed) of a name, if it is one of the log's.

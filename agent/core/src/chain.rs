@@ -3,8 +3,8 @@
 //! and time of change only tell twins apart.
 
 use crate::entry::{GenerationId, IdPrefix};
-use crate::event::{ContainerId, FileHandle, Head, Listed, SaveId};
-use crate::file_id::{Fingerprint, generation_id};
+use crate::event::{ContainerId, FileHandle, Listed, SaveId};
+use crate::file_id::{self, Fingerprint, generation_id};
 
 /// One file of the chain, present or gone.
 #[derive(Clone, Debug)]
@@ -169,9 +169,11 @@ impl Chain {
             .find(|generation| !generation.finished)
     }
 
-    /// Puts back a generation of a checkpoint, behind all others.
-    pub fn restore(&mut self, mut generation: Generation) -> u64 {
+    /// Puts back a generation of a checkpoint, behind all others, and right behind them if it
+    /// `follows`.
+    pub fn restore(&mut self, mut generation: Generation, follows: bool) -> u64 {
         generation.key = self.next_key;
+        generation.follows = self.generations.last().filter(|_| follows).map(|g| g.key);
         generation.prefix = IdPrefix::new(self.container, generation.id);
         self.next_key += 1;
         self.generations.push(generation);
@@ -206,7 +208,10 @@ impl Chain {
                     at
                 }
             };
-            change.late |= self.generations[at].list(&file.listed);
+            let generation = &mut self.generations[at];
+            change.late |= generation.list(&file.listed);
+            let witness = file.fingerprint.witness;
+            generation.fingerprint.witness = generation.fingerprint.witness.or(witness);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
             if let Some((_, previous)) = before.filter(|(other, _)| *other == position + 1) {
@@ -283,7 +288,7 @@ impl Chain {
         let twins = self
             .generations
             .iter()
-            .filter(|other| alike(other, file))
+            .filter(|other| other.fingerprint.head == file.fingerprint.head)
             .map(|other| other.twin + 1);
         let twin = twins.max().unwrap_or(0);
         let id = generation_id(&file.fingerprint, twin, self.epoch);
@@ -323,6 +328,15 @@ impl Chain {
 }
 
 impl Generation {
+    /// `bytes` were read from the read offset on.
+    pub fn find_witness(&mut self, bytes: &[u8]) {
+        let head = self.fingerprint.head;
+        let follows_head = self.read <= head.offset + u64::from(head.len);
+        if !self.fingerprint.is_unique() && follows_head {
+            self.fingerprint.witness = file_id::witness(bytes, self.read, &head);
+        }
+    }
+
     /// True when it had been given up.
     fn list(&mut self, listed: &Listed) -> bool {
         self.listed = Some(*listed);
@@ -354,24 +368,23 @@ impl Generation {
 }
 
 fn alike(generation: &Generation, file: &Candidate) -> bool {
-    let (left, right): (Head, Head) = (generation.fingerprint.head, file.fingerprint.head);
-    left == right
+    generation.fingerprint.is_like(&file.fingerprint)
 }
 
-/// The best order-preserving assignment of files to generations; of equally good ones that which
-/// takes older files for known, so that a doubt leads to repetition and not to loss.
+/// Which generation each file is: as many of those proven as stand in the chain's order.
 fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
     let (rows, columns) = (generations.len(), files.len());
     let width = columns + 1;
-    let mut best = vec![0u32; (rows + 1) * width];
+    let proven = prove(generations, files);
     let scores: Vec<u32> = generations
         .iter()
         .flat_map(|generation| {
-            files
+            proven
                 .iter()
-                .map(|file| score(generation, file, generations, files))
+                .map(|&key| u32::from(key == Some(generation.key)))
         })
         .collect();
+    let mut best = vec![0u32; (rows + 1) * width];
     for row in (0..rows).rev() {
         for column in (0..columns).rev() {
             let skip = best[(row + 1) * width + column].max(best[row * width + column + 1]);
@@ -400,56 +413,68 @@ fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
     matched
 }
 
-const CERTAIN: u32 = 1 << 20;
-const PROVEN: u32 = 16;
-const LIKELY: u32 = 8;
-const POSSIBLE: u32 = 4;
-
-/// How well a file fits a generation; 0 when it cannot be it.
-fn score(
-    generation: &Generation,
-    file: &Candidate,
-    all: &[Generation],
-    files: &[Candidate],
-) -> u32 {
-    match file.known {
-        Some(key) if key == generation.key => return CERTAIN,
-        Some(_) => return 0,
-        None => {}
+/// What each file is beyond doubt. A whole Docker line at its start names a file. A piece of a
+/// longer line does not, as the pieces of one line can be all alike: there a line must follow that
+/// is not like it, or the inode be known, or a neighbour that has no other generation beside it.
+/// What is left is taken for new: in doubt lines are repeated, not lost.
+fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+    let mut proven: Vec<Option<u64>> = files
+        .iter()
+        .map(|file| {
+            let is = |generation: &&Generation| {
+                fits(generation, file)
+                    && (is_same(generation, file) || is_inode(generation, &file.listed))
+            };
+            file.known
+                .or_else(|| generations.iter().find(is).map(|found| found.key))
+        })
+        .collect();
+    let adjacent = |older: usize| {
+        files[older].listed.position == files[older + 1].listed.position + 1
+    };
+    for older in 0..files.len().saturating_sub(1) {
+        let newer = older + 1;
+        if let (Some(before), None, true) = (proven[older], proven[newer], adjacent(older)) {
+            let is = |g: &&Generation| g.follows == Some(before) && fits(g, &files[newer]);
+            proven[newer] = generations.iter().find(is).map(|found| found.key);
+        }
     }
-    let listed = &file.listed;
+    for older in (0..files.len().saturating_sub(1)).rev() {
+        if let (None, Some(after), true) = (proven[older], proven[older + 1], adjacent(older)) {
+            let follows = |g: &&Generation| g.key == after;
+            let before = generations.iter().find(follows).and_then(|g| g.follows);
+            let is = |g: &&Generation| Some(g.key) == before && fits(g, &files[older]);
+            proven[older] = generations.iter().find(is).map(|found| found.key);
+        }
+    }
+    proven
+}
+
+/// Its fingerprint says so.
+fn is_same(generation: &Generation, file: &Candidate) -> bool {
+    generation.fingerprint.is_unique() && file.fingerprint.is_unique()
+}
+
+/// It begins alike, and is not shorter than what was read.
+fn fits(generation: &Generation, file: &Candidate) -> bool {
     let reached = generation
         .read
         .max(generation.committed[0])
         .max(generation.committed[1]);
-    if !alike(generation, file) || (!listed.compressed && listed.size < reached) {
-        return 0;
-    }
-    let alone = all.iter().filter(|other| alike(other, file)).count() == 1
-        && files
-            .iter()
-            .filter(|other| alike(generation, other))
-            .count()
-            == 1;
-    let Some(before) = &generation.evidence else {
-        return POSSIBLE;
-    };
-    let same_inode = (before.device, before.inode) == (listed.device, listed.inode);
-    let unchanged = (before.size, before.modified) == (listed.size, listed.modified);
-    if same_inode && unchanged {
-        return PROVEN;
-    }
-    if alone {
-        return LIKELY;
-    }
-    // Twins: a plain file that was closed has not changed since; one that grew has kept its inode.
-    let may_be = match (before.compressed, listed.compressed) {
-        (false, false) if generation.closed => unchanged,
-        (false, false) => same_inode && listed.modified >= before.modified,
-        (false, true) => true,
-        (true, compressed) => compressed && unchanged,
-    };
-    if may_be { POSSIBLE } else { 0 }
+    alike(generation, file) && (file.listed.compressed || file.listed.size >= reached)
+}
+
+/// It is the file that was last listed for the generation, by its inode.
+fn is_inode(generation: &Generation, listed: &Listed) -> bool {
+    generation.evidence.is_some_and(|before| {
+        let same_age = match before.born.is_zero() {
+            false => before.born == listed.born,
+            true => (before.size, before.modified) == (listed.size, listed.modified),
+        };
+        (before.device, before.inode, before.compressed)
+            == (listed.device, listed.inode, listed.compressed)
+            && same_age
+    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ pub struct GenerationState {
     pub head_hash: u64,
     /// The first line is a whole Docker line.
     pub head_complete: bool,
+    /// The first line that is not like it (offset, length, hash), where it is not whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<(u64, u32, u64)>,
     /// Older generations with the same first line.
     pub twin: u32,
     /// Committed offset of stdout and of stderr.
@@ -66,6 +69,12 @@ pub struct GenerationState {
     pub start_time: String,
     /// Device, inode, size on disk, time of change in nanoseconds, and `.gz` or not, as last seen.
     pub evidence: Option<(u64, u64, u64, u64, bool)>,
+    /// When the inode was made, in nanoseconds; 0 when that is not known.
+    #[serde(default)]
+    pub born: u64,
+    /// It comes right after the one in front of it in this list: no file was between them.
+    #[serde(default)]
+    pub follows: bool,
 }
 
 /// A container's log.

@@ -16,6 +16,7 @@ fn version_1() -> Checkpoint {
         head_len: 121,
         head_hash: u64::MAX,
         head_complete: true,
+        witness: None,
         start_time: String::new(),
         twin: 0,
         committed: [10_485_812; 2],
@@ -23,6 +24,8 @@ fn version_1() -> Checkpoint {
         closed: true,
         finished: true,
         evidence: Some((2_049, 131_074, 10_485_812, 1_795_455_511_764_048_983, false)),
+        born: 1_795_455_500_000_000_000,
+        follows: false,
     };
     let current = GenerationState {
         id: GenerationId(7),
@@ -30,6 +33,7 @@ fn version_1() -> Checkpoint {
         head_len: 16_459,
         head_hash: 0x8000_0000_0000_0001,
         head_complete: false,
+        witness: None,
         start_time: String::new(),
         twin: 1,
         committed: [49_377, 98_754],
@@ -37,6 +41,8 @@ fn version_1() -> Checkpoint {
         closed: false,
         finished: false,
         evidence: None,
+        born: 0,
+        follows: false,
     };
     let mark = GroupMark {
         generation: rotated.id,
@@ -191,6 +197,7 @@ fn generation() -> impl Strategy<Value = GenerationState> {
             head_len: head.1,
             head_hash: head.2,
             head_complete: head.3,
+            witness: None,
             start_time: String::new(),
             twin,
             committed: rest.0,
@@ -198,6 +205,8 @@ fn generation() -> impl Strategy<Value = GenerationState> {
             closed: rest.2,
             finished: rest.3,
             evidence,
+            born: 0,
+            follows: false,
         },
     )
 }

@@ -106,6 +106,9 @@ pub struct Listed {
     pub size: u64,
     /// st_mtime, since 1970-01-01.
     pub modified: Duration,
+    /// When the inode was made (statx `stx_btime`), since 1970-01-01; zero where the file system
+    /// does not tell. With device and inode it names a file for as long as it lives.
+    pub born: Duration,
     /// The shell has held a descriptor on this inode ever since it gave out `handle`.
     pub held: bool,
 }

@@ -46,6 +46,22 @@ pub struct Fingerprint {
     /// It is one complete Docker line. The pieces of one long line are all alike, time included,
     /// so several generations may begin with such a piece.
     pub complete: bool,
+    /// The first line that is not like it, where it is no complete line: together they tell even
+    /// files apart that begin with the same piece.
+    pub witness: Option<Head>,
+}
+
+impl Fingerprint {
+    /// No other file has it.
+    pub fn is_unique(&self) -> bool {
+        self.complete || self.witness.is_some()
+    }
+
+    /// The files may be one.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (left, right) = (self.witness, other.witness);
+        self.head == other.head && (left.is_none() || right.is_none() || left == right)
+    }
 }
 
 /// Looks at a file's start: `bytes` from `offset`, everything in front of it being NULs.
@@ -69,7 +85,36 @@ pub fn look(bytes: &[u8], offset: u64, finished: bool) -> Start {
         hash: head_hash(line),
         offset: offset + nuls as u64,
     };
-    Start::Line(Fingerprint { head, complete })
+    let witness = match complete {
+        true => None,
+        false => witness(bytes, head.offset, &head),
+    };
+    Start::Line(Fingerprint {
+        head,
+        complete,
+        witness,
+    })
+}
+
+/// The first whole line in `bytes`, which start at `offset` with a line's start, that stands
+/// behind `head` and is not like it.
+pub fn witness(bytes: &[u8], offset: u64, head: &Head) -> Option<Head> {
+    let mut start = 0;
+    while let Some(end) = memchr(b'\n', &bytes[start..]) {
+        let line = &bytes[start..=start + end];
+        let at = offset + start as u64;
+        let found = Head {
+            len: u32::try_from(line.len()).unwrap_or(u32::MAX),
+            hash: head_hash(line),
+            offset: at,
+        };
+        let behind = at >= head.offset + u64::from(head.len);
+        if behind && (found.len, found.hash) != (head.len, head.hash) {
+            return Some(found);
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// The generation's name. `twin` counts the older generations of this container that begin with

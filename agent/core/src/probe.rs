@@ -3,6 +3,7 @@
 
 use crate::chain::{Candidate, Chain};
 use crate::event::{Chunk, FileHandle, Listed, Listing, ReadError};
+use crate::limits::HEAD_BYTES_MAX;
 use crate::file_id::{Fingerprint, Start, look};
 
 /// What is known of a listed file.
@@ -156,7 +157,12 @@ impl Probe {
             return;
         }
         let finished = end && (file.position > 0 || removed);
+        let more = !end && bytes.len() < HEAD_BYTES_MAX && !bytes.is_empty();
         *finding = match look(bytes, offset, finished) {
+            // A short read: its witness may stand behind it.
+            Start::Line(fingerprint) if more && !fingerprint.is_unique() => {
+                Finding::Unknown { offset }
+            }
             Start::Line(fingerprint) => Finding::Line(fingerprint),
             Start::Partial | Start::Nothing if end || bytes.is_empty() => Finding::Unborn,
             // A short read says nothing about the file.

@@ -13,17 +13,20 @@ use crate::tail::Tail;
 impl Tail {
     /// What the checkpoint keeps.
     pub fn state(&self) -> ContainerState {
+        let generations = self.chain.generations();
         ContainerState {
             id: self.container.id.to_string(),
             name: self.container.name.clone(),
             old: self.is_old,
             last_time: String::from_utf8_lossy(&self.committed_time).into_owned(),
             groups: self.committed_groups.clone(),
-            generations: self
-                .chain
-                .generations()
+            generations: generations
                 .iter()
-                .map(generation_state)
+                .enumerate()
+                .map(|(index, generation)| {
+                    let before = index.checked_sub(1).map(|before| &generations[before]);
+                    generation_state(generation, before)
+                })
                 .collect(),
         }
     }
@@ -60,16 +63,23 @@ impl ContainerState {
         tail.is_old = self.old;
         tail.resume(self.groups, &self.last_time);
         for state in self.generations {
-            tail.chain.restore(generation(id, state));
+            let follows = state.follows;
+            tail.chain.restore(generation(id, state), follows);
         }
         tail
     }
 }
 
-fn generation_state(generation: &Generation) -> GenerationState {
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// `before` is the generation in front of it.
+fn generation_state(generation: &Generation, before: Option<&Generation>) -> GenerationState {
+    let follows = before.is_some_and(|before| generation.follows == Some(before.key));
     let Head { len, hash, offset } = generation.fingerprint.head;
     let evidence = |listed: Listed| {
-        let modified = u64::try_from(listed.modified.as_nanos()).unwrap_or(u64::MAX);
+        let modified = nanos(listed.modified);
         (
             listed.device,
             listed.inode,
@@ -84,6 +94,10 @@ fn generation_state(generation: &Generation) -> GenerationState {
         head_len: len,
         head_hash: hash,
         head_complete: generation.fingerprint.complete,
+        witness: generation
+            .fingerprint
+            .witness
+            .map(|witness| (witness.offset, witness.len, witness.hash)),
         twin: generation.twin,
         committed: generation.committed,
         size: generation.size,
@@ -91,6 +105,10 @@ fn generation_state(generation: &Generation) -> GenerationState {
         finished: generation.is_done(),
         start_time: generation.start_time.clone(),
         evidence: generation.evidence.map(evidence),
+        born: generation
+            .evidence
+            .map_or(0, |listed| nanos(listed.born)),
+        follows,
     }
 }
 
@@ -109,6 +127,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         inode,
         size,
         modified: Duration::from_nanos(modified),
+        born: Duration::from_nanos(state.born),
         held: false,
     };
     Generation {
@@ -118,6 +137,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         fingerprint: Fingerprint {
             head,
             complete: state.head_complete,
+            witness: state.witness.map(|(offset, len, hash)| Head { len, hash, offset }),
         },
         twin: state.twin,
         listed: None,

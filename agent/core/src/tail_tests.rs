@@ -60,6 +60,7 @@ fn new_tail(generations: u64) -> Tail {
         head_len: 100,
         head_hash: n,
         head_complete: true,
+        witness: None,
         start_time: String::new(),
         twin: 0,
         committed: [0; 2],
@@ -67,6 +68,8 @@ fn new_tail(generations: u64) -> Tail {
         closed: false,
         finished: false,
         evidence: None,
+        born: 0,
+        follows: false,
     };
     let state = ContainerState {
         id: CONTAINER.to_string(),

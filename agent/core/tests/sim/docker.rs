@@ -14,6 +14,7 @@ pub struct Inode {
     pub compressed: bool,
     pub torn: bool,
     pub modified: Duration,
+    pub born: Duration,
     pub names: u32,
 }
 
@@ -180,7 +181,8 @@ impl Log {
             }
             Step::Create => {
                 let inode = disk.create();
-                disk.inodes.get_mut(&inode).expect("just made").modified = now;
+                let made = disk.inodes.get_mut(&inode).expect("just made");
+                (made.modified, made.born) = (now, now);
                 self.names.insert((0, false), inode);
                 Vec::new()
             }
@@ -208,6 +210,7 @@ impl Log {
                     torn: true,
                     names: 1,
                     modified: now,
+                    born: now,
                 };
                 let lost = self.unlink((1, true), disk);
                 self.names.insert((1, true), gz);

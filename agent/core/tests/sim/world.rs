@@ -528,6 +528,7 @@ impl World {
                 data.data.len() as u64
             },
             modified: data.modified,
+            born: data.born,
             held: self.files[&handle].held,
         }
     }
