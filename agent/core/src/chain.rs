@@ -31,6 +31,9 @@ pub struct Generation {
     pub size: u64,
     /// Offset up to which it is read.
     pub read: u64,
+    /// Length and hash of the line that ends at `read`, while the fingerprint is not unique: it is
+    /// read again with what follows, as the first line cannot tell whether this is still the file.
+    pub last: Option<(u32, u64)>,
     /// Offsets per stream up to which all is accepted or dropped with a reason.
     pub committed: [u64; 2],
     /// Offsets per stream that an earlier run committed: lines before them are passed over.
@@ -308,6 +311,7 @@ impl Chain {
             held: false,
             size: 0,
             read: 0,
+            last: None,
             committed: [0; 2],
             skip: [0; 2],
             closed: false,
@@ -328,11 +332,26 @@ impl Chain {
 }
 
 impl Generation {
+    /// Where the next read starts.
+    pub fn read_from(&self) -> u64 {
+        self.read - self.last.map_or(0, |(len, _)| u64::from(len))
+    }
+
     /// `bytes` were read from the read offset on.
-    pub fn find_witness(&mut self, bytes: &[u8]) {
+    pub fn witness(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.last = None;
+        if self.fingerprint.is_unique() {
+            return;
+        }
+        let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let start = memchr::memrchr(b'\n', whole).map_or(0, |end| end + 1);
+        let last = &bytes[start..];
+        self.last = u32::try_from(last.len()).ok().map(|len| (len, file_id::head_hash(last)));
         let head = self.fingerprint.head;
-        let follows_head = self.read <= head.offset + u64::from(head.len);
-        if !self.fingerprint.is_unique() && follows_head {
+        if self.read <= head.offset + u64::from(head.len) {
             self.fingerprint.witness = file_id::witness(bytes, self.read, &head);
         }
     }
@@ -466,6 +485,10 @@ fn fits(generation: &Generation, file: &Candidate) -> bool {
 
 /// It is the file that was last listed for the generation, by its inode.
 fn is_inode(generation: &Generation, listed: &Listed) -> bool {
+    // Without a line to compare, other bytes in the same inode would not be noticed.
+    if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.is_unique() {
+        return false;
+    }
     generation.evidence.is_some_and(|before| {
         let same_age = match before.born.is_zero() {
             false => before.born == listed.born,

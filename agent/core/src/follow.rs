@@ -290,7 +290,7 @@ impl Follow {
                 Action::Read {
                     container: self.tail.container.id,
                     handle,
-                    offset: generation.read,
+                    offset: generation.read_from(),
                     len: CHUNK_BYTES as u32,
                     head: Some(generation.fingerprint.head),
                 },

@@ -100,6 +100,9 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
             .map(|witness| (witness.offset, witness.len, witness.hash)),
         twin: generation.twin,
         committed: generation.committed,
+        last: generation
+            .last
+            .filter(|_| generation.committed == [generation.read; 2]),
         size: generation.size,
         closed: generation.closed,
         finished: generation.is_done(),
@@ -146,6 +149,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         held: false,
         size: state.size,
         read: state.committed[0].min(state.committed[1]),
+        last: state.last,
         committed: state.committed,
         skip: state.committed,
         closed: state.closed,

@@ -209,7 +209,7 @@ impl Tail {
         }
         sink.batch.leave();
         if let Some(generation) = self.chain.get_mut(key) {
-            generation.find_witness(&bytes[..done]);
+            generation.witness(&bytes[..done]);
             generation.read += done as u64;
             generation.size = generation.size.max(generation.read);
         }

@@ -60,6 +60,7 @@ fn new_tail(generations: u64) -> Tail {
         head_len: 100,
         head_hash: n,
         head_complete: true,
+        last: None,
         witness: None,
         start_time: String::new(),
         twin: 0,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Pipeline;
 use crate::event::{Action, Chunk, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError};
+use crate::file_id::head_hash;
 use crate::follow::{Follow, Reading, Step};
 use crate::tail::{Sink, Tail};
 
@@ -109,9 +110,46 @@ impl Pipeline {
                     closed,
                 },
             )) if handle == chunk.handle => {
-                self.consume(now, id, key, chunk, closed && chunk.end);
+                match self.verified(id, key, chunk) {
+                    Some(Some(rest)) => self.consume(now, id, key, &rest, closed && chunk.end),
+                    Some(None) => self.schedule.enqueue(id),
+                    None => {
+                        self.reading = Some((
+                            id,
+                            Reading::Follow {
+                                key,
+                                handle,
+                                closed,
+                            },
+                        ));
+                        self.read_failed(now, handle, ReadError::Replaced);
+                    }
+                }
             }
             other => self.reading = other,
+        }
+    }
+
+    /// The chunk without the line that was read again to see that it is still there; `None` when
+    /// it is not, `Some(None)` after a short read that does not tell.
+    #[allow(clippy::option_option)]
+    fn verified<'a>(&self, id: ContainerId, key: u64, chunk: &Chunk<'a>) -> Option<Option<Chunk<'a>>> {
+        let generation = self.follows.get(&id).and_then(|f| f.tail.chain.get(key));
+        let Some((len, hash)) = generation.and_then(|generation| generation.last) else {
+            return Some(Some(*chunk));
+        };
+        let len = len as usize;
+        if chunk.hole_bytes > 0 {
+            return None;
+        }
+        match chunk.bytes.get(..len) {
+            Some(line) if head_hash(line) == hash => Some(Some(Chunk {
+                offset: chunk.offset + len as u64,
+                bytes: &chunk.bytes[len..],
+                ..*chunk
+            })),
+            None if !chunk.end => Some(None),
+            _ => None,
         }
     }
 
@@ -129,6 +167,7 @@ impl Pipeline {
         }
         if chunk.hole_bytes > 0 {
             generation.read = chunk.offset;
+            generation.last = None;
             follow.tail.moved = true;
             self.stats.nul_bytes += chunk.hole_bytes;
         }

@@ -30,6 +30,9 @@ pub struct Oracle {
     whole: BTreeMap<u64, String>,
     /// Files (numbers never reused) whose bytes went before all of them were read.
     vanished: BTreeSet<u64>,
+    /// Files that begin with a piece of a line. Where nothing else proves which generation such a
+    /// file is, it is taken for new, and its lines are repeated under other ids.
+    ambiguous: BTreeSet<u64>,
     pub torn: bool,
 }
 
@@ -76,6 +79,10 @@ impl Oracle {
 
     pub fn vanished(&mut self, home: u64) {
         self.vanished.insert(home);
+    }
+
+    pub fn ambiguous(&mut self, home: u64) {
+        self.ambiguous.insert(home);
     }
 
     /// The service accepted a body.
@@ -133,7 +140,9 @@ impl Oracle {
             .entry(line)
             .or_default()
             .extend(first..first + tokens);
+        let in_doubt = |home: &u64| self.ambiguous.contains(home);
         if entry.id.len() == 30
+            && !written.homes.iter().any(in_doubt)
             && let Some(other) = self.whole.insert(line, entry.id.to_owned())
         {
             assert_eq!(other, entry.id, "line {line:x} arrived under two ids");

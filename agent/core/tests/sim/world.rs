@@ -293,6 +293,9 @@ impl World {
             return;
         }
         let line = u64::from_str_radix(&value[..4], 16).expect("a token");
+        if !begins_whole(data) {
+            self.oracle.ambiguous(self.homes[&inode]);
+        }
         self.oracle
             .placed(line, value.len() as u64 / 8, self.homes[&inode]);
     }
@@ -756,6 +759,13 @@ impl World {
         let pipeline = self.pipeline.as_ref().expect("a running agent");
         pipeline.gauges().lag_bytes == 0
     }
+}
+
+/// The file begins with a whole Docker line: that names it for ever.
+fn begins_whole(data: &[u8]) -> bool {
+    let line = data.split(|&byte| byte == b'\n').next();
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    line.matches("{\"log\"").count() == 1 && line.contains("\\n\",\"stream\"")
 }
 
 /// The first tokens of a chunk's lines, for a person who follows a run.
