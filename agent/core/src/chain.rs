@@ -365,6 +365,10 @@ impl Generation {
         }
         let revived = std::mem::take(&mut self.vanished);
         self.finished &= !revived;
+        if self.finished && !listed.compressed && listed.size > self.read {
+            // It was taken for closed, and was not.
+            (self.finished, self.closed) = (false, false);
+        }
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
         let at_hand = self.handle.is_some() && self.held;
         if !self.finished && !at_hand {
