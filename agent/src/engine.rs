@@ -291,7 +291,7 @@ impl Engine {
                             bytes: chunk.bytes,
                             hole_bytes: chunk.hole_bytes,
                             end: chunk.end,
-                            unlinked: chunk.unlinked,
+                            held: chunk.held,
                             modified: chunk.modified,
                         },
                         Err(error) => Event::ReadFailed { handle, error },

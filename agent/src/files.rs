@@ -36,6 +36,8 @@ pub struct Chunk<'a> {
     pub end: bool,
     /// No name is left for the inode.
     pub unlinked: bool,
+    /// The descriptor has been held ever since the handle was given out.
+    pub held: bool,
     /// st_mtime.
     pub modified: Duration,
 }
@@ -236,6 +238,7 @@ impl Files {
             hole_bytes: filled.hole_bytes,
             end: filled.end,
             unlinked: filled.unlinked,
+            held: entry.held,
             modified: filled.modified,
         })
     }

@@ -169,8 +169,8 @@ pub enum Event<'a> {
         hole_bytes: u64,
         /// The read met the end of the file (for gzip: the intact end of the stream).
         end: bool,
-        /// No name is left for the inode (st_nlink is 0).
-        unlinked: bool,
+        /// The descriptor has been held ever since `handle` was given out: it is that file.
+        held: bool,
         /// st_mtime when the file was read, since 1970-01-01.
         modified: Duration,
     },
@@ -206,6 +206,7 @@ pub(crate) struct Chunk<'a> {
     pub bytes: &'a [u8],
     pub hole_bytes: u64,
     pub end: bool,
+    pub held: bool,
     pub modified: Duration,
 }
 

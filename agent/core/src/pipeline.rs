@@ -102,8 +102,8 @@ impl Pipeline {
                 bytes,
                 hole_bytes,
                 end,
+                held,
                 modified,
-                unlinked: _,
             } => {
                 let chunk = Chunk {
                     handle,
@@ -111,6 +111,7 @@ impl Pipeline {
                     bytes,
                     hole_bytes,
                     end,
+                    held,
                     modified,
                 };
                 self.chunk(now, &chunk);

@@ -148,8 +148,9 @@ impl Probe {
         }) else {
             return;
         };
+        file.held &= chunk.held;
         // Without a descriptor another file may have taken the inode.
-        if !file.held && file.modified != chunk.modified {
+        if !chunk.held && file.modified != chunk.modified {
             match self.again {
                 true => *finding = Finding::Unreadable,
                 false => self.stale = true,

@@ -165,6 +165,7 @@ impl Pipeline {
         if chunk.offset != generation.read + chunk.hole_bytes {
             return self.schedule.enqueue(id);
         }
+        generation.held &= chunk.held;
         if chunk.hole_bytes > 0 {
             generation.read = chunk.offset;
             generation.last = None;

@@ -657,13 +657,13 @@ impl World {
 
     fn read(&mut self, handle: FileHandle, offset: u64, len: u32, head: Option<Head>) {
         match self.bytes(handle, offset, len, head) {
-            Ok((bytes, end, modified, unlinked)) => self.event(Event::Chunk {
+            Ok((bytes, end, modified, held)) => self.event(Event::Chunk {
                 handle,
                 offset,
                 bytes: &bytes,
                 hole_bytes: 0,
                 end,
-                unlinked,
+                held,
                 modified,
             }),
             Err(error) => self.event(Event::ReadFailed { handle, error }),
@@ -690,6 +690,7 @@ impl World {
         if !file.open && !named {
             return Err(ReadError::Gone);
         }
+        let held = file.held;
         let at = usize::try_from(offset).expect("an offset");
         if let Some(head) = head {
             let start = head.offset as usize;
@@ -711,7 +712,7 @@ impl World {
             rest[..take].to_vec(),
             take == rest.len(),
             inode.modified,
-            !named,
+            held,
         ))
     }
 
