@@ -213,7 +213,9 @@ impl Chain {
             };
             let generation = &mut self.generations[at];
             change.late |= generation.list(&file.listed);
-            let witness = file.fingerprint.witness;
+            // What stands in front of the read offset may not be what was read.
+            let read = generation.read;
+            let witness = file.fingerprint.witness.filter(|found| found.offset >= read);
             generation.fingerprint.witness = generation.fingerprint.witness.or(witness);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
@@ -489,6 +491,9 @@ fn fits(generation: &Generation, file: &Candidate) -> bool {
 
 /// It is the file that was last listed for the generation, by its inode.
 fn is_inode(generation: &Generation, listed: &Listed) -> bool {
+    if generation.replaced {
+        return false;
+    }
     // Without a line to compare, other bytes in the same inode would not be noticed.
     if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.is_unique() {
         return false;
