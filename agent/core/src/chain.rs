@@ -5,6 +5,7 @@
 use crate::entry::{GenerationId, IdPrefix};
 use crate::event::{ContainerId, FileHandle, Listed, SaveId};
 use crate::file_id::{self, Fingerprint, generation_id};
+use crate::planted::Bug;
 
 /// One file of the chain, present or gone.
 #[derive(Clone, Debug)]
@@ -215,7 +216,10 @@ impl Chain {
             change.late |= generation.list(&file.listed);
             // What stands in front of the read offset may not be what was read.
             let read = generation.read;
-            let witness = file.fingerprint.witness.filter(|found| found.offset >= read);
+            let witness = file
+                .fingerprint
+                .witness
+                .filter(|found| found.offset >= read);
             generation.fingerprint.witness = generation.fingerprint.witness.or(witness);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
@@ -259,7 +263,9 @@ impl Chain {
         }
         let generation = &mut self.generations[at];
         generation.list(&file.listed);
-        generation.follows = generation.follows.or(follows.filter(|&key| key != generation.key));
+        generation.follows = generation
+            .follows
+            .or(follows.filter(|&key| key != generation.key));
         if unlinked {
             generation.listed = None;
         }
@@ -351,7 +357,9 @@ impl Generation {
         let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let start = memchr::memrchr(b'\n', whole).map_or(0, |end| end + 1);
         let last = &bytes[start..];
-        self.last = u32::try_from(last.len()).ok().map(|len| (len, file_id::head_hash(last)));
+        self.last = u32::try_from(last.len())
+            .ok()
+            .map(|len| (len, file_id::head_hash(last)));
         let head = self.fingerprint.head;
         if self.read <= head.offset + u64::from(head.len) {
             self.fingerprint.witness = file_id::witness(bytes, self.read, &head);
@@ -447,16 +455,16 @@ fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
         .iter()
         .map(|file| {
             let is = |generation: &&Generation| {
-                fits(generation, file)
-                    && (is_same(generation, file) || is_inode(generation, &file.listed))
+                (fits(generation, file)
+                    && (is_same(generation, file) || is_inode(generation, &file.listed)))
+                    || (Bug::InodeIsIdentity.is_planted() && is_inode(generation, &file.listed))
             };
             file.known
                 .or_else(|| generations.iter().find(is).map(|found| found.key))
         })
         .collect();
-    let adjacent = |older: usize| {
-        files[older].listed.position == files[older + 1].listed.position + 1
-    };
+    let adjacent =
+        |older: usize| files[older].listed.position == files[older + 1].listed.position + 1;
     for older in 0..files.len().saturating_sub(1) {
         let newer = older + 1;
         if let (Some(before), None, true) = (proven[older], proven[newer], adjacent(older)) {
@@ -477,7 +485,8 @@ fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
 
 /// Its fingerprint says so.
 fn is_same(generation: &Generation, file: &Candidate) -> bool {
-    generation.fingerprint.is_unique() && file.fingerprint.is_unique()
+    (generation.fingerprint.is_unique() && file.fingerprint.is_unique())
+        || Bug::HeadIsIdentity.is_planted()
 }
 
 /// It begins alike, and is not shorter than what was read.
@@ -500,6 +509,7 @@ fn is_inode(generation: &Generation, listed: &Listed) -> bool {
     }
     generation.evidence.is_some_and(|before| {
         let same_age = match before.born.is_zero() {
+            _ if Bug::InodeIsIdentity.is_planted() => true,
             false => before.born == listed.born,
             true => (before.size, before.modified) == (listed.size, listed.modified),
         };

@@ -140,7 +140,11 @@ impl Follow {
         let mut files: Vec<&Listed> = listing.files.iter().collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.position));
         for &file in files {
-            match self.strays.iter_mut().find(|stray| stray.file.handle == file.handle) {
+            match self
+                .strays
+                .iter_mut()
+                .find(|stray| stray.file.handle == file.handle)
+            {
                 Some(stray) => stray.file = file,
                 None if file.held && !file.compressed && self.tail.chain.known(&file).is_none() => {
                     let follows = None;
@@ -226,7 +230,13 @@ impl Follow {
     /// The chain knows the files of a listing now, but for `unborn`.
     fn forget_strays(&mut self, listed: &[Listed], unborn: Option<Listed>) {
         let first = |g: &&Generation| g.listed.is_some_and(|listed| listed.position == 1);
-        let follows = self.tail.chain.generations().iter().find(first).map(|g| g.key);
+        let follows = self
+            .tail
+            .chain
+            .generations()
+            .iter()
+            .find(first)
+            .map(|g| g.key);
         self.strays
             .retain(|stray| !listed.iter().any(|file| file.handle == stray.file.handle));
         if let Some(file) = unborn {
@@ -241,13 +251,18 @@ impl Follow {
         identified: Identified,
         next_save: SaveId,
     ) -> Settled {
-        let at = self.strays.iter().position(|stray| stray.file.handle == handle);
+        let at = self
+            .strays
+            .iter()
+            .position(|stray| stray.file.handle == handle);
         let stray = at.map(|at| self.strays.remove(at));
         self.relist |= identified.partial;
         let found = identified.files.first();
         if let (Some(file), Some(stray)) = (found, stray) {
             let time = self.tail.line_time(file.listed.modified);
-            self.tail.chain.append(file, stray.follows, &time, next_save);
+            self.tail
+                .chain
+                .append(file, stray.follows, &time, next_save);
         }
         if let (Some(file), Some(stray)) = (identified.unborn, stray) {
             self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });
@@ -446,10 +461,11 @@ impl Follow {
             ReadError::Replaced => {
                 // The descriptor reads other bytes now, which may lose their name as well.
                 let now = generation.evidence.filter(|_| generation.held);
-                self.strays.extend(now.filter(|file| file.handle == handle).map(|file| Stray {
-                    file,
-                    follows: None,
-                }));
+                self.strays
+                    .extend(now.filter(|file| file.handle == handle).map(|file| Stray {
+                        file,
+                        follows: None,
+                    }));
                 generation.forsake(handle);
                 generation.replaced = true;
                 self.remembered.retain(|(file, _)| file.handle != handle);

@@ -22,6 +22,7 @@ pub mod join;
 pub mod limits;
 mod outbox;
 pub mod pipeline;
+pub mod planted;
 mod probe;
 mod retry;
 mod saver;

@@ -232,6 +232,18 @@ impl Pipeline {
         }
     }
 
+    /// Checks what must hold at any moment, for the simulator: of each generation and stream, what
+    /// is committed was read or committed by an earlier run, and no line is held behind it.
+    ///
+    /// # Errors
+    /// Says what does not hold.
+    pub fn audit(&self) -> Result<(), String> {
+        for follow in self.follows.values() {
+            follow.tail.audit()?;
+        }
+        Ok(())
+    }
+
     /// Each container, in the order of their ids.
     pub fn containers(&self) -> Vec<ContainerStatus> {
         self.follows

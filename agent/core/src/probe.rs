@@ -3,8 +3,8 @@
 
 use crate::chain::{Candidate, Chain};
 use crate::event::{Chunk, FileHandle, Listed, Listing, ReadError};
-use crate::limits::HEAD_BYTES_MAX;
 use crate::file_id::{Fingerprint, Start, look};
+use crate::limits::HEAD_BYTES_MAX;
 
 /// What is known of a listed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

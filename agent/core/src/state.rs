@@ -108,9 +108,7 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
         finished: generation.is_done(),
         start_time: generation.start_time.clone(),
         evidence: generation.evidence.map(evidence),
-        born: generation
-            .evidence
-            .map_or(0, |listed| nanos(listed.born)),
+        born: generation.evidence.map_or(0, |listed| nanos(listed.born)),
         follows,
     }
 }
@@ -140,7 +138,9 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         fingerprint: Fingerprint {
             head,
             complete: state.head_complete,
-            witness: state.witness.map(|(offset, len, hash)| Head { len, hash, offset }),
+            witness: state
+                .witness
+                .map(|(offset, len, hash)| Head { len, hash, offset }),
         },
         twin: state.twin,
         listed: None,

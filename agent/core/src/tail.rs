@@ -14,6 +14,7 @@ use crate::event::Container;
 use crate::inflight::{GroupMark, InFlight, Position};
 use crate::join::{Cut, Group};
 use crate::limits::{DATA_BYTES_MAX, ENTRY_BYTES_MAX, LINE_BYTES_MAX, PART_MARK_BYTES_MAX};
+use crate::planted::Bug;
 use crate::stamp;
 use crate::stats::Stats;
 
@@ -443,7 +444,13 @@ impl Tail {
                 _ if behind[slot] => 0,
                 _ => generation.read,
             };
-            let offsets = [0, 1].map(|slot| offset(slot).max(generation.skip[slot]));
+            let mut offsets = [0, 1].map(|slot| offset(slot).max(generation.skip[slot]));
+            if Bug::OneOffset.is_planted() {
+                offsets = [offsets[0].max(offsets[1]); 2];
+            }
+            if Bug::CommitInsideGroup.is_planted() {
+                offsets = [generation.read.max(offsets[0].max(offsets[1])); 2];
+            }
             for slot in 0..2 {
                 behind[slot] |= held[slot].is_some_and(|(key, _)| key == generation.key);
             }
@@ -459,6 +466,24 @@ impl Tail {
             groups,
             last_time: self.last_time.clone(),
         }
+    }
+
+    /// See [`crate::Pipeline::audit`].
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        for generation in self.chain.generations() {
+            for stream in Stream::ALL {
+                let slot = stream as usize;
+                let (committed, skip) = (generation.committed[slot], generation.skip[slot]);
+                if committed > generation.read.max(skip) {
+                    return Err(format!("{stream:?} is committed unread: {generation:?}"));
+                }
+                let held = self.groups[slot].as_ref().and_then(Group::held_from);
+                if held.is_some_and(|(key, from)| key == generation.key && from < committed) {
+                    return Err(format!("{stream:?} is committed and held: {generation:?}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes a position as committed.

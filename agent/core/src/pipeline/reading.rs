@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Pipeline;
-use crate::event::{Action, Chunk, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError};
+use crate::event::{
+    Action, Chunk, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError,
+};
 use crate::file_id::head_hash;
 use crate::follow::{Follow, Reading, Step};
 use crate::tail::{Sink, Tail};
@@ -109,23 +111,21 @@ impl Pipeline {
                     handle,
                     closed,
                 },
-            )) if handle == chunk.handle => {
-                match self.verified(id, key, chunk) {
-                    Some(Some(rest)) => self.consume(now, id, key, &rest, closed && chunk.end),
-                    Some(None) => self.schedule.enqueue(id),
-                    None => {
-                        self.reading = Some((
-                            id,
-                            Reading::Follow {
-                                key,
-                                handle,
-                                closed,
-                            },
-                        ));
-                        self.read_failed(now, handle, ReadError::Replaced);
-                    }
+            )) if handle == chunk.handle => match self.verified(id, key, chunk) {
+                Some(Some(rest)) => self.consume(now, id, key, &rest, closed && chunk.end),
+                Some(None) => self.schedule.enqueue(id),
+                None => {
+                    self.reading = Some((
+                        id,
+                        Reading::Follow {
+                            key,
+                            handle,
+                            closed,
+                        },
+                    ));
+                    self.read_failed(now, handle, ReadError::Replaced);
                 }
-            }
+            },
             other => self.reading = other,
         }
     }
@@ -133,7 +133,12 @@ impl Pipeline {
     /// The chunk without the line that was read again to see that it is still there; `None` when
     /// it is not, `Some(None)` after a short read that does not tell.
     #[allow(clippy::option_option)]
-    fn verified<'a>(&self, id: ContainerId, key: u64, chunk: &Chunk<'a>) -> Option<Option<Chunk<'a>>> {
+    fn verified<'a>(
+        &self,
+        id: ContainerId,
+        key: u64,
+        chunk: &Chunk<'a>,
+    ) -> Option<Option<Chunk<'a>>> {
         let generation = self.follows.get(&id).and_then(|f| f.tail.chain.get(key));
         let Some((len, hash)) = generation.and_then(|generation| generation.last) else {
             return Some(Some(*chunk));

@@ -52,6 +52,15 @@ pub struct Outcomes {
     pub trace: u64,
 }
 
+impl Outcomes {
+    pub fn add(&mut self, other: &Self) {
+        self.summary.tokens += other.summary.tokens;
+        self.summary.lost += other.summary.lost;
+        self.losses += other.losses;
+        self.crashes += other.crashes;
+    }
+}
+
 pub struct World {
     random: Random,
     now: Now,
@@ -201,7 +210,8 @@ impl World {
             1..4 => 20 + self.random.below(100),
             _ => 1 + self.random.below(6),
         };
-        let uniform = std::env::var_os("SIM_NO_UNIFORM").is_none() && tokens > 10 && self.random.one_in(3);
+        let uniform =
+            std::env::var_os("SIM_NO_UNIFORM").is_none() && tokens > 10 && self.random.one_in(3);
         let piece = self.random.pick(&[4, 16, 64, 2_048]).min(tokens.max(1));
         let ends = !self.random.one_in(12);
         let pause = 1 + self.random.below(2_000_000);
@@ -562,6 +572,7 @@ impl World {
                 },
                 event,
             );
+            pipeline.audit().expect("invariants");
             let memory = pipeline.gauges().memory_bytes;
             assert!(memory <= BUDGET + (512 << 10), "{memory} bytes are held");
         }
