@@ -32,8 +32,8 @@ pub struct Generation {
     pub size: u64,
     /// Offset up to which it is read.
     pub read: u64,
-    /// Length and hash of the line that ends at `read`, while the fingerprint is not unique: it is
-    /// read again with what follows, as the first line cannot tell whether this is still the file.
+    /// Length and hash of the line that ends at `read`, where the first line is not complete: it is
+    /// read again with what follows, as that first line may begin another file's bytes as well.
     pub last: Option<(u32, u64)>,
     /// Offsets per stream up to which all is accepted or dropped with a reason.
     pub committed: [u64; 2],
@@ -351,7 +351,7 @@ impl Generation {
             return;
         }
         self.last = None;
-        if self.fingerprint.is_unique() {
+        if self.fingerprint.complete {
             return;
         }
         let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
@@ -361,7 +361,7 @@ impl Generation {
             .ok()
             .map(|len| (len, file_id::head_hash(last)));
         let head = self.fingerprint.head;
-        if self.read <= head.offset + u64::from(head.len) {
+        if self.fingerprint.witness.is_none() && self.read <= head.offset + u64::from(head.len) {
             self.fingerprint.witness = file_id::witness(bytes, self.read, &head);
         }
     }
@@ -504,7 +504,7 @@ fn is_inode(generation: &Generation, listed: &Listed) -> bool {
         return false;
     }
     // Without a line to compare, other bytes in the same inode would not be noticed.
-    if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.is_unique() {
+    if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.complete {
         return false;
     }
     generation.evidence.is_some_and(|before| {

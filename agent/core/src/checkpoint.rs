@@ -57,8 +57,7 @@ pub struct GenerationState {
     pub twin: u32,
     /// Committed offset of stdout and of stderr.
     pub committed: [u64; 2],
-    /// Length and hash of the line that ends at both offsets, where neither the first line nor the
-    /// witness tells the file from others.
+    /// Length and hash of the line that ends at both offsets, where the first line is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<(u32, u64)>,
     /// Bytes known to be there.
