@@ -7,6 +7,8 @@ use super::*;
 /// A file of format 1, written when that format was made. It is kept as it is for ever: every
 /// release reads it.
 const VERSION_1: &[u8] = include_bytes!("../tests/fixtures/checkpoint-v1");
+/// As before generations had `witness`, `last`, `start_time`, `born` and `follows`.
+const VERSION_1_PLAIN: &[u8] = include_bytes!("../tests/fixtures/checkpoint-v1-plain");
 
 /// What [`VERSION_1`] says.
 fn version_1() -> Checkpoint {
@@ -34,9 +36,9 @@ fn version_1() -> Checkpoint {
         head_len: 16_459,
         head_hash: 0x8000_0000_0000_0001,
         head_complete: false,
-        last: None,
-        witness: None,
-        start_time: String::new(),
+        last: Some((16_460, 0x1234_5678_9abc_def0)),
+        witness: Some((20_555, 118, 42)),
+        start_time: "2026-11-23T17:29:31.764048983Z".to_owned(),
         twin: 1,
         committed: [49_377, 98_754],
         size: 200_000,
@@ -44,7 +46,7 @@ fn version_1() -> Checkpoint {
         finished: false,
         evidence: None,
         born: 0,
-        follows: false,
+        follows: true,
     };
     let mark = GroupMark {
         generation: rotated.id,
@@ -85,6 +87,17 @@ fn reads_and_writes_format_1_byte_for_byte() {
         version_1().encode().escape_ascii().to_string(),
         VERSION_1.escape_ascii().to_string()
     );
+}
+
+#[test]
+fn reads_format_1_without_what_was_added() {
+    let mut plain = version_1();
+    for generation in &mut plain.containers[0].generations {
+        (generation.witness, generation.last) = (None, None);
+        generation.start_time.clear();
+        (generation.born, generation.follows) = (0, false);
+    }
+    assert_eq!(Checkpoint::decode(VERSION_1_PLAIN), Ok(plain));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! One container between listings and reads: what is to be read next, and when.
 
+mod failure;
+mod stray;
+
 use std::time::Duration;
 
-use crate::chain::{Change, Generation, View};
-use crate::event::{
-    Action, Chunk, Container, FileHandle, Listed, Listing, LossReason, Notice, ReadError, SaveId,
-};
+use crate::chain::{Change, View};
+use crate::event::{Action, Chunk, Container, FileHandle, Listed, Listing, SaveId};
 use crate::file_id::Fingerprint;
+use crate::generation::Generation;
 use crate::limits::CHUNK_BYTES;
 use crate::probe::{Identified, Probe};
 use crate::settings::Settings;
@@ -110,56 +112,6 @@ impl Follow {
             && self.tail.chain.cursor().is_none()
     }
 
-    /// Takes a listing; it is put off while files are being probed.
-    pub fn list(&mut self, listing: Listing) {
-        self.note(&listing);
-        if self.probe.is_some() {
-            self.next = Some(listing);
-            return;
-        }
-        let is_listed = |stray: &&Stray| {
-            let handle = stray.file.handle;
-            listing.files.iter().any(|file| file.handle == handle)
-        };
-        match self.strays.iter().find(|stray| !is_listed(stray)) {
-            Some(stray) => {
-                // It lost its name before its first line was seen, and is older than whatever
-                // else the chain does not know yet.
-                self.probe = Some(Probe::again(Listed {
-                    position: stray.file.position.max(1),
-                    ..stray.file
-                }));
-                self.next = Some(listing);
-            }
-            None => self.start_probe(listing),
-        }
-    }
-
-    /// Remembers the files of a listing that the shell holds and the chain does not know.
-    fn note(&mut self, listing: &Listing) {
-        let mut files: Vec<&Listed> = listing.files.iter().collect();
-        files.sort_by_key(|file| std::cmp::Reverse(file.position));
-        for &file in files {
-            match self
-                .strays
-                .iter_mut()
-                .find(|stray| stray.file.handle == file.handle)
-            {
-                Some(stray) => stray.file = file,
-                None if file.held && !file.compressed && self.tail.chain.known(&file).is_none() => {
-                    let follows = None;
-                    self.strays.push(Stray { file, follows });
-                }
-                None => {}
-            }
-        }
-    }
-
-    fn start_probe(&mut self, listing: Listing) {
-        self.tail.container.removed |= listing.container.removed;
-        self.probe = Some(Probe::new(listing, &self.tail.chain, &self.remembered));
-    }
-
     /// The probe has all it needs: the chain takes the listing.
     pub fn settle(&mut self, next_save: SaveId) -> Option<Settled> {
         if self.probe.as_ref()?.wanted().is_some() {
@@ -225,55 +177,6 @@ impl Follow {
             again: false,
             spare: spare.map(|listed| listed.handle).collect(),
         })
-    }
-
-    /// The chain knows the files of a listing now, but for `unborn`.
-    fn forget_strays(&mut self, listed: &[Listed], unborn: Option<Listed>) {
-        let first = |g: &&Generation| g.listed.is_some_and(|listed| listed.position == 1);
-        let follows = self
-            .tail
-            .chain
-            .generations()
-            .iter()
-            .find(first)
-            .map(|g| g.key);
-        self.strays
-            .retain(|stray| !listed.iter().any(|file| file.handle == stray.file.handle));
-        if let Some(file) = unborn {
-            self.strays.insert(0, Stray { file, follows });
-        }
-    }
-
-    /// A file that had no first line has one now, or still has none.
-    fn settle_again(
-        &mut self,
-        handle: FileHandle,
-        identified: Identified,
-        next_save: SaveId,
-    ) -> Settled {
-        let at = self
-            .strays
-            .iter()
-            .position(|stray| stray.file.handle == handle);
-        let stray = at.map(|at| self.strays.remove(at));
-        self.relist |= identified.partial;
-        let found = identified.files.first();
-        if let (Some(file), Some(stray)) = (found, stray) {
-            let time = self.tail.line_time(file.listed.modified);
-            self.tail
-                .chain
-                .append(file, stray.follows, &time, next_save);
-        }
-        if let (Some(file), Some(stray)) = (identified.unborn, stray) {
-            self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });
-        }
-        let gone = stray.filter(|_| found.is_none() && identified.unborn.is_none());
-        Settled {
-            moved: found.is_some(),
-            again: true,
-            spare: gone.map(|stray| stray.file.handle).into_iter().collect(),
-            ..Settled::default()
-        }
     }
 
     /// After [`Follow::settle`]: the listing that came meanwhile.
@@ -410,104 +313,6 @@ impl Follow {
         if let Some(probe) = &mut self.probe {
             probe.read(chunk);
         }
-    }
-
-    /// A probe's read failed.
-    pub fn probe_failed(&mut self, handle: FileHandle, error: ReadError) -> Option<Notice> {
-        let torn = self.probe.as_mut()?.failed(handle, error)?;
-        let known = self
-            .remembered
-            .iter()
-            .any(|(file, _)| file.handle == torn.handle);
-        let container = self.tail.container.id;
-        (!known).then_some(Notice::Torn {
-            container,
-            position: torn.position,
-        })
-    }
-
-    /// A probe's read is to be tried again, later.
-    pub fn probe_waits(&self) -> bool {
-        self.probe.as_ref().is_some_and(Probe::waits)
-    }
-
-    /// A read of the generation being followed failed. Says what is lost by that.
-    pub fn read_failed(&mut self, key: u64, handle: FileHandle, error: ReadError) -> Vec<Notice> {
-        let container = self.tail.container.id;
-        let Some(generation) = self.tail.chain.get_mut(key) else {
-            return Vec::new();
-        };
-        match error {
-            ReadError::Io => Vec::new(),
-            ReadError::Gone => {
-                generation.forsake(handle);
-                self.relist = true;
-                Vec::new()
-            }
-            ReadError::Torn if !generation.torn => {
-                generation.torn = true;
-                self.relist = true;
-                let position = generation.listed.map_or(0, |listed| listed.position);
-                vec![Notice::Torn {
-                    container,
-                    position,
-                }]
-            }
-            ReadError::Torn => vec![self.lose(key, LossReason::Damaged)]
-                .into_iter()
-                .flatten()
-                .collect(),
-            // The bytes may go on elsewhere (renamed, compressed, copied): listings will tell.
-            ReadError::Replaced => {
-                // The descriptor reads other bytes now, which may lose their name as well.
-                let now = generation.evidence.filter(|_| generation.held);
-                self.strays
-                    .extend(now.filter(|file| file.handle == handle).map(|file| Stray {
-                        file,
-                        follows: None,
-                    }));
-                generation.forsake(handle);
-                generation.replaced = true;
-                self.remembered.retain(|(file, _)| file.handle != handle);
-                self.relist = true;
-                Vec::new()
-            }
-        }
-    }
-
-    /// What is not read of the generation never will be.
-    pub fn lose(&mut self, key: u64, reason: LossReason) -> Option<Notice> {
-        let last_time = String::from_utf8_lossy(&self.tail.last_time).into_owned();
-        let container = self.tail.container.id;
-        let generation = self.tail.chain.get_mut(key)?;
-        let reason = if generation.replaced {
-            LossReason::Truncated
-        } else {
-            reason
-        };
-        generation.finished = true;
-        let to = (generation.size > generation.read).then_some(generation.size);
-        generation.size = generation.read;
-        let (generation, from) = (generation.id.to_string(), generation.read);
-        self.tail.moved = true;
-        Some(Notice::Lost {
-            container,
-            generation,
-            from,
-            to,
-            reason,
-            last_time,
-        })
-    }
-
-    /// The generation is read to its end: what descriptor is not needed any more.
-    pub fn finish(&mut self, key: u64) -> Option<FileHandle> {
-        let generation = self.tail.chain.get_mut(key)?;
-        generation.finished = true;
-        generation.size = generation.read;
-        let handle = generation.handle.take();
-        self.tail.moved = true;
-        handle
     }
 
     /// Takes over what a listing says of the container; true when its name changed.

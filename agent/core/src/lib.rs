@@ -17,6 +17,8 @@ pub mod escape;
 pub mod event;
 pub mod file_id;
 mod follow;
+pub mod generation;
+mod identity;
 mod inflight;
 pub mod join;
 pub mod limits;

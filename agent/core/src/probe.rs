@@ -1,9 +1,10 @@
 //! Finding out what the files of a listing are before the chain takes it: files that are not
 //! known beyond doubt have their first line read.
 
-use crate::chain::{Candidate, Chain};
+use crate::chain::Chain;
 use crate::event::{Chunk, FileHandle, Listed, Listing, ReadError};
 use crate::file_id::{Fingerprint, Start, look};
+use crate::identity::Candidate;
 use crate::limits::HEAD_BYTES_MAX;
 
 /// What is known of a listed file.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::chain::Generation;
 use crate::checkpoint::{ContainerState, GenerationState};
 use crate::entry::IdPrefix;
 use crate::event::{Container, ContainerId, FileHandle, Head, Listed};
 use crate::file_id::Fingerprint;
+use crate::generation::Generation;
 use crate::stats::ContainerStatus;
 use crate::tail::Tail;
 

@@ -1,5 +1,8 @@
-//! The shell around the core, as a model: descriptors, a disk that forgets what was not synced, an
-//! OCI that fails; and the loop that lets everything happen in an order that the seed decides.
+//! A disk that forgets what was not synced, an OCI that fails, and the loop that lets everything
+//! happen in an order that the seed decides.
+
+mod shell;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +10,12 @@ use std::time::Duration;
 
 use agent_core::file_id::head_hash;
 use agent_core::{
-    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, Notice, Now,
-    Outcome, Pipeline, ReadError, SaveId, Settings, stamp,
+    Action, BatchId, ContainerId, Event, FileHandle, Notice, Now, Outcome, Pipeline, SaveId,
+    Settings, stamp,
 };
 
 use crate::docker::{Disk, Log};
-use crate::oracle::{Oracle, Summary, token};
+use crate::oracle::{Oracle, Summary};
 use crate::random::Random;
 
 const START: Duration = Duration::from_secs(1_795_000_000);
@@ -197,202 +200,9 @@ impl World {
         u64::from(id.0[0]) - 1
     }
 
-    /// The application writes a line; Docker will cut it.
-    fn write(&mut self, container: u64) {
-        if self.logs[&container].removed {
-            return;
-        }
-        let line = self.next_line;
-        self.next_line += 1;
-        let stream = self.random.pick(&["stdout", "stdout", "stderr"]);
-        let tokens = match self.random.below(20) {
-            0 => 1_200 + self.random.below(200),
-            1..4 => 20 + self.random.below(100),
-            _ => 1 + self.random.below(6),
-        };
-        let uniform =
-            std::env::var_os("SIM_NO_UNIFORM").is_none() && tokens > 10 && self.random.one_in(3);
-        let piece = self.random.pick(&[4, 16, 64, 2_048]).min(tokens.max(1));
-        let ends = !self.random.one_in(12);
-        let pause = 1 + self.random.below(2_000_000);
-        self.pass(Duration::from_nanos(pause));
-        let nanos = self.now.wall.subsec_nanos();
-        let seconds = stamp::from_wall(self.now.wall);
-        let time = format!("{}.{nanos:09}Z", &seconds[..19]);
-        let mut lines = Vec::new();
-        let mut at = 0;
-        while at < tokens {
-            let end = (at + piece).min(tokens);
-            let text: String = (at..end)
-                .map(|i| token(line, if uniform { 0 } else { i }))
-                .collect();
-            let newline = if end == tokens && ends { "\\n" } else { "" };
-            lines.push(
-                format!(
-                    "{{\"log\":\"{text}{newline}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n"
-                )
-                .into_bytes(),
-            );
-            at = end;
-        }
-        self.oracle.wrote(line, container, stream, uniform);
-        let log = self.logs.get_mut(&container).expect("a container");
-        log.write(lines);
-    }
-
-    /// The daemon does something to a container's log.
-    fn daemon(&mut self, container: u64) {
-        for _ in 0..self.random.below(6) + 1 {
-            self.daemon_step(container);
-        }
-    }
-
-    fn daemon_step(&mut self, container: u64) {
-        // Coarser than any file system's clock, so that times of change tell files apart.
-        self.pass(Duration::from_millis(11));
-        let log = self.logs.get_mut(&container).expect("a container");
-        let current = log.names.get(&(0, false)).copied();
-        let before = current.map(|inode| self.disk.inodes[&inode].data.len());
-        let touched = log.step(&mut self.disk, &mut self.random, self.now.wall);
-        let now = log.names.get(&(0, false)).copied();
-        // A truncated file is another one, with the same inode.
-        if let (Some(inode), Some(before)) = (current, before)
-            && now == current
-            && self.disk.inodes[&inode].data.len() < before
-        {
-            self.vanish(inode);
-            self.homes.remove(&inode);
-        }
-        for inode in touched {
-            self.free(inode);
-        }
-        let names: Vec<u64> = self.logs[&container].names.values().copied().collect();
-        for inode in names {
-            if !self.homes.contains_key(&inode) {
-                self.homes.insert(inode, self.next_home);
-                self.next_home += 1;
-            }
-        }
-        self.place(container, before.filter(|_| now == current).unwrap_or(0));
-    }
-
     fn debug(&self, what: &str) {
         if std::env::var_os("SIM_DEBUG").is_some() {
             println!("{:?} ## {what}", self.now.mono);
-        }
-    }
-
-    /// Tells the oracle which tokens stand in the current file from `from` on.
-    fn place(&mut self, container: u64, from: usize) {
-        let Some(&inode) = self.logs[&container].names.get(&(0, false)) else {
-            return;
-        };
-        let data = &self.disk.inodes[&inode].data;
-        let Some(added) = data.get(from..) else {
-            return;
-        };
-        let text = String::from_utf8_lossy(added);
-        let Some(open) = text.rfind("{\"log\":\"") else {
-            return;
-        };
-        let Some(value) = text[open + 8..].split('"').next() else {
-            return;
-        };
-        let value = value.trim_end_matches("\\n");
-        if !text.ends_with('\n') || value.is_empty() {
-            return;
-        }
-        let line = u64::from_str_radix(&value[..4], 16).expect("a token");
-        if !begins_whole(data) {
-            self.oracle.ambiguous(self.homes[&inode]);
-        }
-        self.oracle
-            .placed(line, value.len() as u64 / 8, self.homes[&inode]);
-    }
-
-    /// Bytes of this inode are gone, or will be once nobody holds it.
-    fn vanish(&mut self, inode: u64) {
-        if let Some(&home) = self.homes.get(&inode) {
-            self.debug(&format!("vanished: inode {inode}, file {home}"));
-            self.oracle.vanished(home);
-        }
-    }
-
-    fn free(&mut self, inode: u64) {
-        let held = self
-            .files
-            .values()
-            .any(|file| file.inode == inode && file.open);
-        // gzip's copy takes over from its plain twin.
-        if self
-            .disk
-            .inodes
-            .get(&inode)
-            .is_some_and(|inode| inode.names == 0)
-            && !held
-        {
-            self.hand_over(inode);
-        }
-        if self.disk.release(inode, held) {
-            self.homes.remove(&inode);
-            for file in self.files.values_mut().filter(|file| file.inode == inode) {
-                file.open = false;
-                file.held = false;
-            }
-        }
-    }
-
-    /// The bytes of a plain file that is gone live on in its compressed copy, if it has one.
-    fn hand_over(&mut self, inode: u64) {
-        let data = &self.disk.inodes[&inode].data;
-        let copy = self.disk.inodes.iter().find(|(other, copy)| {
-            **other != inode
-                && copy.compressed
-                && !copy.torn
-                && copy.names > 0
-                && copy.data == *data
-        });
-        match copy.map(|(&other, _)| other) {
-            Some(copy) if !self.disk.inodes[&inode].compressed => {
-                let home = self.homes[&inode];
-                self.homes.insert(copy, home);
-            }
-            _ => self.vanish(inode),
-        }
-    }
-
-    fn remove(&mut self, container: u64) {
-        let log = self.logs.get_mut(&container).expect("a container");
-        if log.removed {
-            return;
-        }
-        for inode in log.remove(&mut self.disk) {
-            self.free(inode);
-        }
-        self.list(container);
-    }
-
-    /// A descriptor is closed to make room for others.
-    fn evict(&mut self) {
-        let open: Vec<u64> = self
-            .files
-            .iter()
-            .filter(|(_, file)| file.open)
-            .map(|(&handle, _)| handle)
-            .collect();
-        if open.is_empty() {
-            return;
-        }
-        let handle = self.random.pick(&open);
-        self.close(FileHandle(handle));
-    }
-
-    fn close(&mut self, handle: FileHandle) {
-        if let Some(file) = self.files.get_mut(&handle.0) {
-            file.open = false;
-            file.held = false;
-            let inode = file.inode;
-            self.free(inode);
         }
     }
 
@@ -456,94 +266,6 @@ impl World {
         });
         self.list_all();
         self.pump();
-    }
-
-    fn list_all(&mut self) {
-        for container in 1..=self.logs.len() as u64 {
-            self.list(container);
-        }
-    }
-
-    /// A look at a container's folder.
-    fn list(&mut self, container: u64) {
-        if self.pipeline.is_none() {
-            return;
-        }
-        let log = &self.logs[&container];
-        let names: Vec<((u32, bool), u64)> = log
-            .names
-            .iter()
-            .filter(|((position, gz), _)| !gz || !log.names.contains_key(&(*position, false)))
-            .map(|(&name, &inode)| (name, inode))
-            .collect();
-        if std::env::var_os("SIM_DEBUG").is_some() {
-            let homes: Vec<_> = names
-                .iter()
-                .map(|(name, inode)| (name, self.homes.get(inode), self.disk.inodes[inode].torn))
-                .collect();
-            self.debug(&format!("\"c{container}\" homes {homes:?}"));
-        }
-        let about = Container {
-            id: Self::id(container),
-            name: format!("c{container}"),
-            created: log.created.clone(),
-            removed: log.removed,
-        };
-        let files = names
-            .into_iter()
-            .map(|(name, inode)| self.listed(container, name, inode))
-            .collect();
-        self.event(Event::Listing(Listing {
-            container: about,
-            files,
-        }));
-    }
-
-    fn listed(
-        &mut self,
-        container: u64,
-        (position, compressed): (u32, bool),
-        inode: u64,
-    ) -> Listed {
-        let known = self
-            .files
-            .iter()
-            .find(|(_, file)| file.inode == inode && file.container == container);
-        let handle = match known {
-            Some((&handle, _)) => handle,
-            None => {
-                let handle = self.next_handle;
-                self.next_handle += 1;
-                // Plain files are opened at once, mostly.
-                let held = !compressed && !self.random.one_in(10);
-                self.files.insert(
-                    handle,
-                    File {
-                        container,
-                        inode,
-                        open: held,
-                        held,
-                    },
-                );
-                handle
-            }
-        };
-        let data = &self.disk.inodes[&inode];
-        Listed {
-            handle: FileHandle(handle),
-            position,
-            compressed,
-            device: 1,
-            inode,
-            size: if compressed {
-                data.data.len() as u64 / 3 + 20
-            } else {
-                data.data.len() as u64
-            },
-            modified: data.modified,
-            born: data.born,
-            held: self.files[&handle].held,
-        }
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -666,67 +388,6 @@ impl World {
             .push((self.now.mono + wait, Due::Sent(batch, outcome)));
     }
 
-    fn read(&mut self, handle: FileHandle, offset: u64, len: u32, head: Option<Head>) {
-        match self.bytes(handle, offset, len, head) {
-            Ok((bytes, end, modified, held)) => self.event(Event::Chunk {
-                handle,
-                offset,
-                bytes: &bytes,
-                hole_bytes: 0,
-                end,
-                held,
-                modified,
-            }),
-            Err(error) => self.event(Event::ReadFailed { handle, error }),
-        }
-    }
-
-    #[allow(clippy::type_complexity)]
-    fn bytes(
-        &mut self,
-        handle: FileHandle,
-        offset: u64,
-        len: u32,
-        head: Option<Head>,
-    ) -> Result<(Vec<u8>, bool, Duration, bool), ReadError> {
-        if self.random.one_in(60) {
-            return Err(ReadError::Io);
-        }
-        let file = self.files.get(&handle.0).ok_or(ReadError::Gone)?;
-        let inode = self.disk.inodes.get(&file.inode).ok_or(ReadError::Gone)?;
-        let named = self.logs[&file.container]
-            .names
-            .values()
-            .any(|&named| named == file.inode);
-        if !file.open && !named {
-            return Err(ReadError::Gone);
-        }
-        let held = file.held;
-        let at = usize::try_from(offset).expect("an offset");
-        if let Some(head) = head {
-            let start = head.offset as usize;
-            let first = inode.data.get(start..start + head.len as usize);
-            if first.is_none_or(|first| head_hash(first) != head.hash) || inode.data.len() < at {
-                return Err(ReadError::Replaced);
-            }
-        }
-        if inode.torn && (at > inode.data.len() / 2 || offset == 0) {
-            return Err(ReadError::Torn);
-        }
-        let rest = inode.data.get(at..).unwrap_or_default();
-        let mut take = rest.len().min(len as usize);
-        if take > 1 && self.random.one_in(4) {
-            // A short read.
-            take = 1 + self.random.below(take as u64) as usize;
-        }
-        Ok((
-            rest[..take].to_vec(),
-            take == rest.len(),
-            inode.modified,
-            held,
-        ))
-    }
-
     /// Everything works again and nobody writes: all that can still be read must arrive.
     fn quiesce(&mut self) {
         self.service = Service::Up;
@@ -771,13 +432,6 @@ impl World {
         let pipeline = self.pipeline.as_ref().expect("a running agent");
         pipeline.gauges().lag_bytes == 0
     }
-}
-
-/// The file begins with a whole Docker line: that names it for ever.
-fn begins_whole(data: &[u8]) -> bool {
-    let line = data.split(|&byte| byte == b'\n').next();
-    let line = String::from_utf8_lossy(line.unwrap_or_default());
-    line.matches("{\"log\"").count() == 1 && line.contains("\\n\",\"stream\"")
 }
 
 /// The first tokens of a chunk's lines, for a person who follows a run.

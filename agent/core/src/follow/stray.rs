@@ -1,0 +1,108 @@
+//! Files that the shell holds and the chain does not know yet: they may lose their names before
+//! their first line is seen, and are read all the same.
+
+use super::{Follow, Settled, Stray};
+use crate::event::{FileHandle, Listed, Listing, SaveId};
+use crate::generation::Generation;
+use crate::probe::{Identified, Probe};
+
+impl Follow {
+    /// Takes a listing; it is put off while files are being probed.
+    pub fn list(&mut self, listing: Listing) {
+        self.note(&listing);
+        if self.probe.is_some() {
+            self.next = Some(listing);
+            return;
+        }
+        let is_listed = |stray: &&Stray| {
+            let handle = stray.file.handle;
+            listing.files.iter().any(|file| file.handle == handle)
+        };
+        match self.strays.iter().find(|stray| !is_listed(stray)) {
+            Some(stray) => {
+                // It lost its name before its first line was seen, and is older than whatever
+                // else the chain does not know yet.
+                self.probe = Some(Probe::again(Listed {
+                    position: stray.file.position.max(1),
+                    ..stray.file
+                }));
+                self.next = Some(listing);
+            }
+            None => self.start_probe(listing),
+        }
+    }
+
+    /// Remembers the files of a listing that the shell holds and the chain does not know.
+    fn note(&mut self, listing: &Listing) {
+        let mut files: Vec<&Listed> = listing.files.iter().collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file.position));
+        for &file in files {
+            match self
+                .strays
+                .iter_mut()
+                .find(|stray| stray.file.handle == file.handle)
+            {
+                Some(stray) => stray.file = file,
+                None if file.held && !file.compressed && self.tail.chain.known(&file).is_none() => {
+                    let follows = None;
+                    self.strays.push(Stray { file, follows });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn start_probe(&mut self, listing: Listing) {
+        self.tail.container.removed |= listing.container.removed;
+        self.probe = Some(Probe::new(listing, &self.tail.chain, &self.remembered));
+    }
+
+    /// The chain knows the files of a listing now, but for `unborn`.
+    pub(super) fn forget_strays(&mut self, listed: &[Listed], unborn: Option<Listed>) {
+        let first = |g: &&Generation| g.listed.is_some_and(|listed| listed.position == 1);
+        let follows = self
+            .tail
+            .chain
+            .generations()
+            .iter()
+            .find(first)
+            .map(|g| g.key);
+        self.strays
+            .retain(|stray| !listed.iter().any(|file| file.handle == stray.file.handle));
+        if let Some(file) = unborn {
+            self.strays.insert(0, Stray { file, follows });
+        }
+    }
+
+    /// A file that had no first line has one now, or still has none.
+    pub(super) fn settle_again(
+        &mut self,
+        handle: FileHandle,
+        identified: Identified,
+        next_save: SaveId,
+    ) -> Settled {
+        let at = self
+            .strays
+            .iter()
+            .position(|stray| stray.file.handle == handle);
+        let stray = at.map(|at| self.strays.remove(at));
+        self.relist |= identified.partial;
+        let found = identified.files.first();
+        if let (Some(file), Some(stray)) = (found, stray) {
+            let time = self.tail.line_time(file.listed.modified);
+            self.tail
+                .chain
+                .append(file, stray.follows, &time, next_save);
+        }
+        if let (Some(file), Some(stray)) = (identified.unborn, stray) {
+            self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });
+        }
+        let gone = stray.filter(|_| found.is_none() && identified.unborn.is_none());
+        Settled {
+            moved: found.is_some(),
+            again: true,
+            spare: gone.map(|stray| stray.file.handle).into_iter().collect(),
+            ..Settled::default()
+        }
+    }
+}

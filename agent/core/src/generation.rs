@@ -1,0 +1,125 @@
+//! One file of a container's chain: what is known of it and how far it is read.
+
+use crate::entry::{GenerationId, IdPrefix};
+use crate::event::{FileHandle, Listed, SaveId};
+use crate::file_id::{self, Fingerprint};
+
+/// One file of the chain, present or gone.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Names it within this run.
+    pub key: u64,
+    /// Names it for ever.
+    pub id: GenerationId,
+    /// The start of its entries' ids.
+    pub prefix: IdPrefix,
+    /// Its first line.
+    pub fingerprint: Fingerprint,
+    /// Older generations with the same first line, when it was found.
+    pub twin: u32,
+    /// The file as last listed; of no file when it is gone.
+    pub listed: Option<Listed>,
+    /// The last listing that had it: what tells twins apart after a restart.
+    pub evidence: Option<Listed>,
+    /// The descriptor being read; may outlive the name.
+    pub handle: Option<FileHandle>,
+    /// The shell held that descriptor when a listing last had it.
+    pub held: bool,
+    /// Bytes known to be there, uncompressed: a lower bound.
+    pub size: u64,
+    /// Offset up to which it is read.
+    pub read: u64,
+    /// Length and hash of the line that ends at `read`, where the first line is not complete: it is
+    /// read again with what follows, as that first line may begin another file's bytes as well.
+    pub last: Option<(u32, u64)>,
+    /// Offsets per stream up to which all is accepted or dropped with a reason.
+    pub committed: [u64; 2],
+    /// Offsets per stream that an earlier run committed: lines before them are passed over.
+    pub skip: [u64; 2],
+    /// Nothing will be appended any more.
+    pub closed: bool,
+    /// Read to its end, or lost beyond `read`.
+    pub finished: bool,
+    /// What dates lines at its start that are not Docker's, when it does not begin with a whole
+    /// Docker line: saved before it is read, so that the same line is always the same entry.
+    pub start_time: String,
+    /// Listings in a row that did not have it.
+    pub missing: u32,
+    /// Not to be read before this checkpoint is saved: its name depends on the state.
+    pub gate: Option<SaveId>,
+    /// A damaged stream was reported.
+    pub torn: bool,
+    /// The generation right before it, when one listing showed both side by side. Without that,
+    /// files may have come and gone between them, and no line joins over the gap.
+    pub follows: Option<u64>,
+    /// Other bytes were found in its place: it was truncated, unless it is found elsewhere.
+    pub replaced: bool,
+    /// Given up because no listing had it any more; it goes on if one has it again.
+    pub vanished: bool,
+}
+
+impl Generation {
+    /// Everything in it is accepted or accounted for.
+    pub fn is_done(&self) -> bool {
+        self.finished && self.committed.iter().all(|&offset| offset >= self.read)
+    }
+
+    /// Where the next read starts.
+    pub fn read_from(&self) -> u64 {
+        self.read - self.last.map_or(0, |(len, _)| u64::from(len))
+    }
+
+    /// `bytes` were read from the read offset on.
+    pub fn witness(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.last = None;
+        if self.fingerprint.complete {
+            return;
+        }
+        let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let start = memchr::memrchr(b'\n', whole).map_or(0, |end| end + 1);
+        let last = &bytes[start..];
+        self.last = u32::try_from(last.len())
+            .ok()
+            .map(|len| (len, file_id::head_hash(last)));
+        let head = self.fingerprint.head;
+        if self.fingerprint.witness.is_none() && self.read <= head.offset + u64::from(head.len) {
+            self.fingerprint.witness = file_id::witness(bytes, self.read, &head);
+        }
+    }
+
+    /// True when it had been given up.
+    pub fn list(&mut self, listed: &Listed) -> bool {
+        self.listed = Some(*listed);
+        self.evidence = Some(*listed);
+        if !listed.compressed {
+            self.size = self.size.max(listed.size);
+        }
+        let revived = std::mem::take(&mut self.vanished);
+        self.finished &= !revived;
+        if self.finished && !listed.compressed && listed.size > self.read {
+            // It was taken for closed, and was not.
+            (self.finished, self.closed) = (false, false);
+        }
+        // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
+        let at_hand = self.handle.is_some() && self.held;
+        if !self.finished && !at_hand {
+            self.handle = Some(listed.handle);
+        }
+        if self.handle == Some(listed.handle) {
+            self.held = listed.held;
+        }
+        revived
+    }
+
+    /// Its descriptor shows another file's bytes, or none: reads on from the listed name if that
+    /// is another file.
+    pub fn forsake(&mut self, handle: FileHandle) {
+        if self.listed.is_some_and(|listed| listed.handle == handle) {
+            self.listed = None;
+        }
+        self.handle = self.listed.map(|listed| listed.handle);
+    }
+}

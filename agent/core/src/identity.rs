@@ -1,0 +1,136 @@
+//! Which listed file is which generation: decided for the listing as a whole.
+
+use crate::event::Listed;
+use crate::file_id::Fingerprint;
+use crate::generation::Generation;
+use crate::planted::Bug;
+
+/// A listed file whose first line is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// The file.
+    pub listed: Listed,
+    /// Its first line.
+    pub fingerprint: Fingerprint,
+    /// The generation it is known to be: the descriptor was held, or nothing about it changed.
+    pub known: Option<u64>,
+}
+
+fn alike(generation: &Generation, file: &Candidate) -> bool {
+    generation.fingerprint.is_like(&file.fingerprint)
+}
+
+/// Which generation each file is: as many of those proven as stand in the chain's order.
+pub fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+    let (rows, columns) = (generations.len(), files.len());
+    let width = columns + 1;
+    let proven = prove(generations, files);
+    let scores: Vec<u32> = generations
+        .iter()
+        .flat_map(|generation| {
+            proven
+                .iter()
+                .map(|&key| u32::from(key == Some(generation.key)))
+        })
+        .collect();
+    let mut best = vec![0u32; (rows + 1) * width];
+    for row in (0..rows).rev() {
+        for column in (0..columns).rev() {
+            let skip = best[(row + 1) * width + column].max(best[row * width + column + 1]);
+            let taken = match scores[row * columns + column] {
+                0 => 0,
+                score => score + best[(row + 1) * width + column + 1],
+            };
+            best[row * width + column] = skip.max(taken);
+        }
+    }
+    let mut matched = vec![None; columns];
+    let (mut row, mut column) = (0, 0);
+    while row < rows && column < columns {
+        let here = best[row * width + column];
+        let score = scores[row * columns + column];
+        if score > 0 && here == score + best[(row + 1) * width + column + 1] {
+            matched[column] = Some(generations[row].key);
+            row += 1;
+            column += 1;
+        } else if here == best[(row + 1) * width + column] {
+            row += 1;
+        } else {
+            column += 1;
+        }
+    }
+    matched
+}
+
+/// What each file is beyond doubt. A whole Docker line at its start names a file. A piece of a
+/// longer line does not, as the pieces of one line can be all alike: there a line must follow that
+/// is not like it, or the inode be known, or a neighbour that has no other generation beside it.
+/// What is left is taken for new: in doubt lines are repeated, not lost.
+fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+    let mut proven: Vec<Option<u64>> = files
+        .iter()
+        .map(|file| {
+            let is = |generation: &&Generation| {
+                (fits(generation, file)
+                    && (is_same(generation, file) || is_inode(generation, &file.listed)))
+                    || (Bug::InodeIsIdentity.is_planted() && is_inode(generation, &file.listed))
+            };
+            file.known
+                .or_else(|| generations.iter().find(is).map(|found| found.key))
+        })
+        .collect();
+    let adjacent =
+        |older: usize| files[older].listed.position == files[older + 1].listed.position + 1;
+    for older in 0..files.len().saturating_sub(1) {
+        let newer = older + 1;
+        if let (Some(before), None, true) = (proven[older], proven[newer], adjacent(older)) {
+            let is = |g: &&Generation| g.follows == Some(before) && fits(g, &files[newer]);
+            proven[newer] = generations.iter().find(is).map(|found| found.key);
+        }
+    }
+    for older in (0..files.len().saturating_sub(1)).rev() {
+        if let (None, Some(after), true) = (proven[older], proven[older + 1], adjacent(older)) {
+            let follows = |g: &&Generation| g.key == after;
+            let before = generations.iter().find(follows).and_then(|g| g.follows);
+            let is = |g: &&Generation| Some(g.key) == before && fits(g, &files[older]);
+            proven[older] = generations.iter().find(is).map(|found| found.key);
+        }
+    }
+    proven
+}
+
+/// Its fingerprint says so.
+fn is_same(generation: &Generation, file: &Candidate) -> bool {
+    (generation.fingerprint.is_unique() && file.fingerprint.is_unique())
+        || Bug::HeadIsIdentity.is_planted()
+}
+
+/// It begins alike, and is not shorter than what was read.
+fn fits(generation: &Generation, file: &Candidate) -> bool {
+    let reached = generation
+        .read
+        .max(generation.committed[0])
+        .max(generation.committed[1]);
+    alike(generation, file) && (file.listed.compressed || file.listed.size >= reached)
+}
+
+/// It is the file that was last listed for the generation, by its inode.
+fn is_inode(generation: &Generation, listed: &Listed) -> bool {
+    if generation.replaced {
+        return false;
+    }
+    // Without a line to compare, other bytes in the same inode would not be noticed.
+    if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.complete {
+        return false;
+    }
+    generation.evidence.is_some_and(|before| {
+        let same_age = match before.born.is_zero() {
+            _ if Bug::InodeIsIdentity.is_planted() => true,
+            false => before.born == listed.born,
+            true => (before.size, before.modified) == (listed.size, listed.modified),
+        };
+        (before.device, before.inode, before.compressed)
+            == (listed.device, listed.inode, listed.compressed)
+            && same_age
+    })
+}

@@ -1,0 +1,185 @@
+//! What applications and the daemon do, told to the oracle.
+
+use std::time::Duration;
+
+use agent_core::stamp;
+
+use super::World;
+use crate::oracle::token;
+
+impl World {
+    /// The application writes a line; Docker will cut it.
+    pub(super) fn write(&mut self, container: u64) {
+        if self.logs[&container].removed {
+            return;
+        }
+        let line = self.next_line;
+        self.next_line += 1;
+        let stream = self.random.pick(&["stdout", "stdout", "stderr"]);
+        let tokens = match self.random.below(20) {
+            0 => 1_200 + self.random.below(200),
+            1..4 => 20 + self.random.below(100),
+            _ => 1 + self.random.below(6),
+        };
+        let uniform = tokens > 10 && self.random.one_in(3);
+        let piece = self.random.pick(&[4, 16, 64, 2_048]).min(tokens.max(1));
+        let ends = !self.random.one_in(12);
+        let pause = 1 + self.random.below(2_000_000);
+        self.pass(Duration::from_nanos(pause));
+        let nanos = self.now.wall.subsec_nanos();
+        let seconds = stamp::from_wall(self.now.wall);
+        let time = format!("{}.{nanos:09}Z", &seconds[..19]);
+        let mut lines = Vec::new();
+        let mut at = 0;
+        while at < tokens {
+            let end = (at + piece).min(tokens);
+            let text: String = (at..end)
+                .map(|i| token(line, if uniform { 0 } else { i }))
+                .collect();
+            let newline = if end == tokens && ends { "\\n" } else { "" };
+            lines.push(
+                format!(
+                    "{{\"log\":\"{text}{newline}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n"
+                )
+                .into_bytes(),
+            );
+            at = end;
+        }
+        self.oracle.wrote(line, container, stream, uniform);
+        let log = self.logs.get_mut(&container).expect("a container");
+        log.write(lines);
+    }
+
+    /// The daemon does something to a container's log.
+    pub(super) fn daemon(&mut self, container: u64) {
+        for _ in 0..self.random.below(6) + 1 {
+            self.daemon_step(container);
+        }
+    }
+
+    pub(super) fn daemon_step(&mut self, container: u64) {
+        // Coarser than any file system's clock, so that times of change tell files apart.
+        self.pass(Duration::from_millis(11));
+        let log = self.logs.get_mut(&container).expect("a container");
+        let current = log.names.get(&(0, false)).copied();
+        let before = current.map(|inode| self.disk.inodes[&inode].data.len());
+        let touched = log.step(&mut self.disk, &mut self.random, self.now.wall);
+        let now = log.names.get(&(0, false)).copied();
+        // A truncated file is another one, with the same inode.
+        if let (Some(inode), Some(before)) = (current, before)
+            && now == current
+            && self.disk.inodes[&inode].data.len() < before
+        {
+            self.vanish(inode);
+            self.homes.remove(&inode);
+        }
+        for inode in touched {
+            self.free(inode);
+        }
+        let names: Vec<u64> = self.logs[&container].names.values().copied().collect();
+        for inode in names {
+            if !self.homes.contains_key(&inode) {
+                self.homes.insert(inode, self.next_home);
+                self.next_home += 1;
+            }
+        }
+        self.place(container, before.filter(|_| now == current).unwrap_or(0));
+    }
+
+    /// Tells the oracle which tokens stand in the current file from `from` on.
+    pub(super) fn place(&mut self, container: u64, from: usize) {
+        let Some(&inode) = self.logs[&container].names.get(&(0, false)) else {
+            return;
+        };
+        let data = &self.disk.inodes[&inode].data;
+        let Some(added) = data.get(from..) else {
+            return;
+        };
+        let text = String::from_utf8_lossy(added);
+        let Some(open) = text.rfind("{\"log\":\"") else {
+            return;
+        };
+        let Some(value) = text[open + 8..].split('"').next() else {
+            return;
+        };
+        let value = value.trim_end_matches("\\n");
+        if !text.ends_with('\n') || value.is_empty() {
+            return;
+        }
+        let line = u64::from_str_radix(&value[..4], 16).expect("a token");
+        if !begins_whole(data) {
+            self.oracle.ambiguous(self.homes[&inode]);
+        }
+        self.oracle
+            .placed(line, value.len() as u64 / 8, self.homes[&inode]);
+    }
+
+    /// Bytes of this inode are gone, or will be once nobody holds it.
+    pub(super) fn vanish(&mut self, inode: u64) {
+        if let Some(&home) = self.homes.get(&inode) {
+            self.debug(&format!("vanished: inode {inode}, file {home}"));
+            self.oracle.vanished(home);
+        }
+    }
+
+    pub(super) fn free(&mut self, inode: u64) {
+        let held = self
+            .files
+            .values()
+            .any(|file| file.inode == inode && file.open);
+        // gzip's copy takes over from its plain twin.
+        if self
+            .disk
+            .inodes
+            .get(&inode)
+            .is_some_and(|inode| inode.names == 0)
+            && !held
+        {
+            self.hand_over(inode);
+        }
+        if self.disk.release(inode, held) {
+            self.homes.remove(&inode);
+            for file in self.files.values_mut().filter(|file| file.inode == inode) {
+                file.open = false;
+                file.held = false;
+            }
+        }
+    }
+
+    /// The bytes of a plain file that is gone live on in its compressed copy, if it has one.
+    pub(super) fn hand_over(&mut self, inode: u64) {
+        let data = &self.disk.inodes[&inode].data;
+        let copy = self.disk.inodes.iter().find(|(other, copy)| {
+            **other != inode
+                && copy.compressed
+                && !copy.torn
+                && copy.names > 0
+                && copy.data == *data
+        });
+        match copy.map(|(&other, _)| other) {
+            Some(copy) if !self.disk.inodes[&inode].compressed => {
+                let home = self.homes[&inode];
+                self.homes.insert(copy, home);
+            }
+            _ => self.vanish(inode),
+        }
+    }
+
+    pub(super) fn remove(&mut self, container: u64) {
+        let log = self.logs.get_mut(&container).expect("a container");
+        if log.removed {
+            return;
+        }
+        for inode in log.remove(&mut self.disk) {
+            self.free(inode);
+        }
+        self.list(container);
+    }
+}
+
+/// The file begins with a whole Docker line: that names it for ever.
+fn begins_whole(data: &[u8]) -> bool {
+    let line = data.split(|&byte| byte == b'\n').next();
+    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    line.matches("{\"log\"").count() == 1 && line.contains("\\n\",\"stream\"")
+}
