@@ -31,11 +31,7 @@ pub fn run(config: &Config) -> Result<()> {
     let started = Instant::now();
     let store = Store::open(&config.state.dir)?;
     let core = pipeline(config, &store)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the sending thread")?;
+    let runtime = runtime()?;
     let client = log_client(config, &runtime)?;
     let (outbox, inbox) = mpsc::channel();
     let (saves, to_save) = mpsc::channel::<Save>();
@@ -87,18 +83,46 @@ pub fn run(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// What sends.
+///
+/// # Errors
+/// When the kernel gives no thread.
+pub fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the sending thread")
+}
+
+/// Where the credentials are.
+pub fn config_source(config: &Config) -> ConfigSource {
+    ConfigSource {
+        file: config.oci.config_file.clone(),
+        profile: config.oci.profile.clone(),
+        region: config.oci.region.clone(),
+        ..ConfigSource::process()
+    }
+}
+
 /// The client for the configured log.
 ///
 /// # Errors
 /// When credentials, region or endpoint are wrong.
 pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
-    let source = ConfigSource {
-        file: config.oci.config_file.clone(),
-        profile: config.oci.profile.clone(),
-        region: config.oci.region.clone(),
-        ..ConfigSource::process()
-    };
-    let credentials = Credentials::load(config.oci.auth, &source)?;
+    let credentials = Credentials::load(config.oci.auth, &config_source(config))?;
+    log_client_of(config, credentials, runtime)
+}
+
+/// The client for the configured log, with these credentials.
+///
+/// # Errors
+/// When region or endpoint are wrong.
+pub fn log_client_of(
+    config: &Config,
+    credentials: Credentials,
+    runtime: &Runtime,
+) -> Result<LogClient> {
     let options = ClientOptions {
         connect_timeout: config.send.connect_timeout,
         request_timeout: config.send.timeout,
