@@ -65,6 +65,17 @@ impl Harness {
         }
     }
 
+    /// Sets a key for agents that are started from now on; `value` is TOML.
+    pub fn set(&self, table: &str, key: &str, value: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let head = format!("[{table}]\n");
+        let text = match text.contains(&head) {
+            true => text.replace(&head, &format!("{head}{key} = {value}\n")),
+            false => format!("{text}{head}{key} = {value}\n"),
+        };
+        std::fs::write(self.config(), text).unwrap();
+    }
+
     /// Holds everything: credentials, state, the agent's log.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -94,6 +105,16 @@ impl Harness {
         // One that has ended by itself is a failure, not something to kill.
         assert_eq!(agent.exit_status().unwrap(), None, "{}", self.agent_log());
         agent.kill().unwrap();
+    }
+
+    /// Whether an agent was started and not ended since.
+    pub fn has_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// The running agent's process id.
+    pub fn agent_id(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
     }
 
     /// SIGTERM; the agent must end by itself, with 0.
