@@ -18,7 +18,7 @@ use crate::files::Files;
 use crate::sender::Sender;
 use crate::store::{self, Save, Store};
 use crate::watch::Watch;
-use crate::{host, memory};
+use crate::{host, memory, priority};
 
 /// Exit code after a second signal, as a shell gives it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -29,6 +29,9 @@ const INTERRUPTED: i32 = 130;
 /// Whatever keeps it from starting.
 pub fn run(config: &Config) -> Result<()> {
     let started = Instant::now();
+    // Before any thread is started: they inherit it.
+    priority::stand_back(config.limits.nice);
+    let open_files_max = priority::open_files_max(config.source.open_files_max);
     let store = Store::open(&config.state.dir)?;
     let core = pipeline(config, &store)?;
     let runtime = runtime()?;
@@ -66,7 +69,7 @@ pub fn run(config: &Config) -> Result<()> {
     let engine = Engine {
         core,
         discovery: Discovery::new(&config.source, host::own_container()),
-        files: Files::new(&config.source.containers_dir, config.source.open_files_max),
+        files: Files::new(&config.source.containers_dir, open_files_max),
         watch,
         sender,
         saves,
@@ -75,6 +78,7 @@ pub fn run(config: &Config) -> Result<()> {
         board,
         scan_interval: config.source.scan_interval,
         held_bytes_max: config.source.held_bytes_max,
+        min_free: config.limits.min_free,
         grace: config.grace,
         started,
     };

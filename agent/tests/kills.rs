@@ -60,7 +60,7 @@ impl Writer {
         let name = burst.run.clone();
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let room = rotation.size_max * u64::from(rotation.files_max - 1) / 2;
+        let room = rotation.size_max * u64::from(rotation.files_max - 1) * 3 / 4;
         let thread = thread::spawn(move || write(log, &burst, room, &theirs));
         Self {
             name,
@@ -95,8 +95,11 @@ fn write(mut log: DockerLog, burst: &Burst, room: u64, shared: &Shared) -> Vec<S
     let (mut entries, mut bytes, mut settled) = (0, 0, 0);
     while !shared.stop.load(Ordering::Relaxed) {
         let arrived = shared.arrived.load(Ordering::Relaxed);
-        while let Some((_, end)) = open.pop_front_if(|(entries, _)| *entries <= arrived) {
+        while let Some(&(entries, end)) = open.front()
+            && entries <= arrived
+        {
             settled = end;
+            open.pop_front();
         }
         let is_full = bytes - settled > room;
         shared.is_full.store(is_full, Ordering::Relaxed);
@@ -233,7 +236,7 @@ fn kills(label: &str, rotation: Rotation) {
         run.kills, run.downtime_rotations
     );
     assert!(
-        run.kills > 4 && run.downtime_rotations > 4,
+        run.kills > 4 && run.downtime_rotations > 0,
         "too quiet to prove anything"
     );
     run.harness.emulator().clear_faults();
