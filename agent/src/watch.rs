@@ -257,4 +257,47 @@ mod tests {
         watch.forget(ID);
         assert!(watch.is_whole());
     }
+
+    #[test]
+    fn t30_a_queue_that_ran_over_is_told_as_all() {
+        let root = tempfile::tempdir().unwrap();
+        let (sender, bursts) = mpsc::channel();
+        let (release, blocked) = mpsc::channel::<()>();
+        let mut watch = Watch::start(move |burst| {
+            // The first burst keeps the reading thread until the queue has run over.
+            let _ = blocked.recv();
+            sender.send(burst).is_ok()
+        })
+        .unwrap();
+        watch.watch_root(root.path());
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        let path = root.path().join("folder");
+        // Two events each, that do not merge; what was read before the block is not queued.
+        for _ in 0..limit {
+            fs::create_dir(&path).unwrap();
+            fs::remove_dir(&path).unwrap();
+        }
+        drop(release);
+        wait_for(&watch, &bursts, Hint::All);
+        assert!(watch.is_whole());
+    }
+
+    #[test]
+    fn t73_a_folder_that_was_replaced_is_watched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = root.path().join("containers");
+        let (sender, bursts) = mpsc::channel();
+        let mut watch = Watch::start(move |burst| sender.send(burst).is_ok()).unwrap();
+        // Not there yet.
+        watch.watch_root(&containers);
+        for _ in 0..2 {
+            fs::create_dir(&containers).unwrap();
+            watch.watch_root(&containers);
+            fs::create_dir(containers.join("one")).unwrap();
+            wait_for(&watch, &bursts, Hint::Containers);
+            fs::remove_dir_all(&containers).unwrap();
+        }
+        assert!(watch.is_whole());
+    }
 }

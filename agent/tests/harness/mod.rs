@@ -20,8 +20,10 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_platform-agent");
 /// The log that the agent writes to.
 pub const LOG_ID: &str = "ocid1.log.oc1.eu-frankfurt-1.test";
 /// When nothing new has come for so long, nothing will.
-const QUIET_MAX: Duration = Duration::from_secs(40);
+const QUIET_MAX: Duration = Duration::from_secs(30);
 const ARRIVAL_MAX: Duration = Duration::from_secs(300);
+/// From an event to the status that shows it.
+const STATUS_MAX: Duration = Duration::from_secs(60);
 /// `[shutdown] grace` and a little.
 const END_MAX: Duration = Duration::from_secs(20);
 /// What differs from the defaults: a request that hangs is given up sooner.
@@ -124,12 +126,17 @@ impl Harness {
 
     /// Waits until the status is as wanted.
     pub fn wait_for_status(&self, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
-        let waited = wait::until(
-            what,
-            ARRIVAL_MAX,
-            || Ok(is_so(&self.status()).then_some(())),
-        );
+        let waited = wait::until(what, STATUS_MAX, || Ok(is_so(&self.status()).then_some(())));
         waited.unwrap_or_else(|error| panic!("{error}\n{:#}\n{}", self.status(), self.agent_log()));
+    }
+
+    /// Whether the running agent holds a descriptor on the file that now has this name.
+    pub fn holds(&self, path: &Path) -> bool {
+        let folder = format!("/proc/{}/fd", self.agent_id());
+        let links = std::fs::read_dir(folder).unwrap().flatten();
+        links
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .any(|link| link == path)
     }
 
     /// Descriptors of the running agent that are open on files with `part` in their path.
