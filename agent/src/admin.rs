@@ -44,6 +44,10 @@ pub struct Snapshot {
     pub containers_error: Option<String>,
     /// Descriptors held.
     pub open_files: usize,
+    /// Disk space of deleted files that are held.
+    pub held_bytes: u64,
+    /// Disk space of deleted files that were let go of at a bound, since the start.
+    pub evicted_bytes: u64,
     /// inotify watches everything.
     pub watch_whole: bool,
 }
@@ -196,6 +200,7 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("checkpoint_failures", stats.saves_failed),
         ("losses", stats.losses),
         ("lost_bytes", stats.lost_bytes),
+        ("evicted_file_bytes", snapshot.evicted_bytes),
     ];
     let values = [
         ("containers", gauges.containers as u64),
@@ -205,6 +210,7 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("queued_batches", gauges.queued as u64),
         ("lag_bytes", gauges.lag_bytes),
         ("open_files", snapshot.open_files as u64),
+        ("held_file_bytes", snapshot.held_bytes),
         ("denied", u64::from(gauges.denied)),
         ("unavailable", u64::from(gauges.unavailable)),
         ("watch_degraded", u64::from(!snapshot.watch_whole)),

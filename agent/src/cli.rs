@@ -21,8 +21,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0    done; for run: stopped by a signal, the checkpoint saved
-  1    failed
+  0    done; for run: stopped by a signal, the checkpoint saved; for check: ready to run
+  1    failed; for check: it found an error
   2    wrong usage or configuration
   3    another agent uses the state folder
   130  a second signal came before the first was carried out";
@@ -32,6 +32,20 @@ const EXIT_CODES: &str = "Exit codes:
 pub enum Command {
     /// Ship logs until SIGTERM or SIGINT.
     Run,
+    /// Find out before running what would go wrong, and what endangers the logs.
+    ///
+    /// Looks at every key of the configuration, Docker's folder of containers, the state folder,
+    /// credentials, endpoint and clock, at each container's log options, and at how much a first
+    /// start would send. Sends one entry, of type <source.type_prefix>.check, to see that it is
+    /// accepted. Run it as the agent itself runs: same user, same mounts. Nothing is changed.
+    Check {
+        /// As JSON, schema platform-agent/check/1.
+        #[arg(long)]
+        json: bool,
+        /// Send no entry: the endpoint is only asked whether it answers.
+        #[arg(long)]
+        no_send: bool,
+    },
     /// Ask a running agent whether it is alive (for health checks).
     Health,
     /// Show what a running agent is doing, what it has lost, and whom it leaves out.

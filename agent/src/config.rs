@@ -15,6 +15,7 @@ use globset::GlobSet;
 use oci::{AuthKind, ContentEncoding, LogId};
 use tracing::Level;
 
+use crate::disk::MinFree;
 use layer::{Layers, Origin, Problem};
 use quantity::StartAt;
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub send: Send,
     /// `[memory] budget`, bytes.
     pub memory_budget_bytes: u64,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[admin]`
     pub admin: Admin,
     /// `[shutdown] grace`
@@ -157,6 +160,15 @@ pub struct Send {
     pub connect_timeout: Duration,
     /// From the first byte sent to the last byte received.
     pub timeout: Duration,
+}
+
+/// What the host keeps for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Free disk.
+    pub min_free: MinFree,
+    /// nice(2) value: 0 to 19.
+    pub nice: i32,
 }
 
 /// The admin endpoint.

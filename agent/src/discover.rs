@@ -54,6 +54,8 @@ pub struct Known {
     pub description: Option<Description>,
     /// Decided once it is described; a later rename does not change it.
     pub standing: Standing,
+    /// [`Self::standing`] was decided when the name was known.
+    is_decided_by_name: bool,
     first_seen: Duration,
 }
 
@@ -116,6 +118,7 @@ impl Discovery {
                 Known {
                     description: None,
                     standing: Standing::Undescribed,
+                    is_decided_by_name: false,
                     first_seen: now,
                 }
             });
@@ -131,8 +134,16 @@ impl Discovery {
             known.description = Some(description);
         }
         let waited = known.first_seen + DESCRIPTION_PATIENCE <= now;
-        if known.standing == Standing::Undescribed && (known.description.is_some() || waited) {
+        let is_described = known.description.is_some();
+        // Left out by its short id alone, it gets another chance once its name is known.
+        let is_open = match known.standing {
+            Standing::Undescribed => is_described || waited,
+            Standing::LeftOut(LeftOut::ByName) => is_described && !known.is_decided_by_name,
+            Standing::Followed | Standing::LeftOut(_) => false,
+        };
+        if is_open {
             known.standing = standing(known, id, self.own, &self.filter);
+            known.is_decided_by_name = is_described;
         }
         Some(known)
     }
@@ -165,6 +176,11 @@ impl Discovery {
         told.map(|description| description.log_name.clone())
             .filter(|name| !name.is_empty() && self.folder(id).join(name).is_file())
             .unwrap_or_else(|| format!("{id}-json.log"))
+    }
+
+    /// Whether a container of this name is followed.
+    pub fn admits(&self, name: &str) -> bool {
+        self.filter.admits(name)
     }
 
     /// The folder of containers.
@@ -254,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_told_apart() {
+    fn t32_t34_containers_are_told_apart() {
         let root = tempfile::tempdir().unwrap();
         let json_file = r#"{"LogConfig":{"Type":"json-file"}}"#;
         make(root.path(), id(1), r#"{"Name":"/web"}"#, json_file);
@@ -301,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_is_waited_for_and_then_done_without() {
+    fn t33_a_description_is_waited_for_and_then_done_without() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join(id(1).to_string());
         fs::create_dir(&folder).unwrap();

@@ -1,17 +1,23 @@
 //! The loop around the core: one thread that owns it, lists and reads files for it, and hands
 //! bodies and checkpoints to others.
 
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::{
-    Action, BatchId, ContainerId, Event, Listing, Notice, Now, Outcome, Pipeline, SaveId,
+    Action, BatchId, Container, ContainerId, Event, Listing, Notice, Now, Outcome, Pipeline, SaveId,
 };
 
-use crate::admin::{Board, Snapshot};
+use crate::admin::Board;
 use crate::discover::{Discovery, Standing};
+use crate::disk::MinFree;
 use crate::files::Files;
+use crate::files::bound::Held;
+use crate::files::trouble::FOLDER;
 use crate::sender::Sender;
 use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
@@ -59,6 +65,8 @@ pub struct Engine {
     pub scan_interval: Duration,
     /// Bytes of deleted files that may be held.
     pub held_bytes_max: u64,
+    /// The floor of free disk, below which fewer are held.
+    pub min_free: MinFree,
     /// How long a drain may take.
     pub grace: Duration,
     /// Times are counted from here.
@@ -76,15 +84,14 @@ struct Agenda {
     losses: BTreeMap<ContainerId, Vec<Notice>>,
     last_save_failed: bool,
     containers_error: Option<String>,
+    held: Held,
+    evicted_bytes: u64,
 }
 
 impl Engine {
     /// Runs until it is drained, or the grace time is over.
     pub fn run(mut self) {
         let mut agenda = Agenda::default();
-        if let Some(watch) = &mut self.watch {
-            watch.watch_root(self.discovery.root());
-        }
         loop {
             self.chores(&mut agenda);
             self.act(&mut agenda);
@@ -173,13 +180,7 @@ impl Engine {
         let now = self.started.elapsed();
         if now >= agenda.scan {
             self.scan(agenda, true);
-            let evicted = self.files.bound_held(self.held_bytes_max);
-            if evicted > 0 {
-                tracing::warn!(
-                    bytes = evicted,
-                    "deleted files were let go: source.max_held_bytes"
-                );
-            }
+            self.bound_held(agenda);
             agenda.scan = self.started.elapsed() + self.scan_interval;
         }
         if !agenda.undescribed.is_empty() && now >= agenda.describe {
@@ -196,6 +197,9 @@ impl Engine {
 
     /// Looks which folders there are; with `all`, into each of them.
     fn scan(&mut self, agenda: &mut Agenda, all: bool) {
+        if let Some(watch) = &mut self.watch {
+            watch.watch_root(self.discovery.root());
+        }
         let change = match self.discovery.scan(self.started.elapsed()) {
             Ok(change) => change,
             Err(error) => {
@@ -210,25 +214,42 @@ impl Engine {
             }
         };
         agenda.containers_error = None;
-        for &id in &change.appeared {
-            let folder = self.discovery.folder(id);
-            if let Some(watch) = &mut self.watch {
-                watch.watch_folder(id, &folder);
+        let ids: Vec<ContainerId> = match all {
+            true => self.discovery.iter().map(|(id, _)| id).collect(),
+            false => change.appeared,
+        };
+        if let Some(watch) = &mut self.watch {
+            for &id in &ids {
+                watch.watch_folder(id, &self.discovery.folder(id));
             }
         }
         for id in change.gone {
             if let Some(watch) = &mut self.watch {
                 watch.forget(id);
             }
-            agenda.undescribed.remove(&id);
+            if agenda.undescribed.remove(&id) {
+                self.tell_nameless(id);
+            }
+            self.files.trouble.forget(id);
             self.tell_removed(id);
         }
-        let ids: Vec<ContainerId> = match all {
-            true => self.discovery.iter().map(|(id, _)| id).collect(),
-            false => change.appeared,
-        };
         for id in ids {
             self.list(id, agenda);
+        }
+    }
+
+    /// A container that went before it was described: what is held of it is shipped under its
+    /// short id.
+    fn tell_nameless(&mut self, id: ContainerId) {
+        let container = Container {
+            removed: false,
+            ..self.discovery.container(id)
+        };
+        if self.discovery.admits(&container.name) {
+            let files = self.files.held(id);
+            self.tell(Event::Listing(Listing { container, files }));
+        } else {
+            self.files.release(id);
         }
     }
 
@@ -240,23 +261,21 @@ impl Engine {
 
     /// Looks into a container's folder and tells the core.
     fn list(&mut self, id: ContainerId, agenda: &mut Agenda) {
-        let now = self.started.elapsed();
-        let standing = self
-            .discovery
-            .describe(id, now)
-            .map(|known| known.standing.clone());
-        match standing {
+        match self.standing(id, agenda) {
             None => return self.tell_removed(id),
             Some(Standing::LeftOut(_)) => return,
-            Some(Standing::Undescribed) => {
-                agenda.undescribed.insert(id);
-            }
-            Some(Standing::Followed) => {}
+            Some(Standing::Undescribed | Standing::Followed) => {}
         }
         for _ in 0..LOOKS_MAX {
-            let Ok(seen) = self.discovery.look(id) else {
-                return;
+            let seen = match self.discovery.look(id) {
+                Ok(seen) => seen,
+                // Removed: the scan will tell.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(error) => return self.files.trouble.note(id, FOLDER, &error),
             };
+            self.files.trouble.settle(id, FOLDER);
+            // Docker describes a container before it opens its log: now it may be described.
+            let standing = self.standing(id, agenda);
             let Ok(files) = self.files.enroll(id, &seen) else {
                 continue;
             };
@@ -267,6 +286,27 @@ impl Engine {
             }
             return;
         }
+    }
+
+    /// What is done about a container, as its description now says.
+    fn standing(&mut self, id: ContainerId, agenda: &mut Agenda) -> Option<Standing> {
+        let now = self.started.elapsed();
+        let known = self.discovery.describe(id, now)?;
+        let standing = known.standing.clone();
+        match &standing {
+            Standing::Undescribed => {
+                agenda.undescribed.insert(id);
+            }
+            Standing::Followed => {
+                agenda.undescribed.remove(&id);
+            }
+            Standing::LeftOut(_) => {
+                if agenda.undescribed.remove(&id) {
+                    self.files.release(id);
+                }
+            }
+        }
+        Some(standing)
     }
 
     /// Does what the core asks until it asks for nothing.
@@ -321,70 +361,5 @@ impl Engine {
                 Action::Report(notice) => self.report(notice, agenda),
             }
         }
-    }
-
-    fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
-        match &notice {
-            Notice::Lost {
-                container,
-                generation,
-                from,
-                to,
-                reason,
-                last_time,
-            } => {
-                let name = self.discovery.container(*container).name;
-                tracing::error!(
-                    container = name,
-                    generation,
-                    from,
-                    ?to,
-                    reason = reason.as_str(),
-                    last_time,
-                    "log bytes are lost"
-                );
-                let losses = agenda.losses.entry(*container).or_default();
-                losses.push(notice);
-                // The newest are kept; all are counted.
-                if losses.len() > 100 {
-                    losses.remove(0);
-                }
-            }
-            Notice::Torn {
-                container,
-                position,
-            } => {
-                let name = self.discovery.container(*container).name;
-                tracing::warn!(
-                    container = name,
-                    position,
-                    "a compressed log file is damaged"
-                );
-            }
-            Notice::Opened { .. } => {}
-        }
-    }
-
-    fn put_up(&mut self, agenda: &Agenda) {
-        let left_out = self
-            .discovery
-            .iter()
-            .filter_map(|(id, known)| match &known.standing {
-                Standing::LeftOut(why) => Some((known.name(id), why.to_string())),
-                _ => None,
-            });
-        self.board.put_up(Snapshot {
-            at: self.started.elapsed(),
-            stats: self.core.stats().clone(),
-            gauges: self.core.gauges(),
-            containers: self.core.containers(),
-            left_out: left_out.collect(),
-            losses: agenda.losses.values().flatten().cloned().collect(),
-            send_error: self.sender.last_error(),
-            save_failed: agenda.last_save_failed,
-            containers_error: agenda.containers_error.clone(),
-            open_files: self.files.open_count(),
-            watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
-        });
     }
 }

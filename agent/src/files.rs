@@ -5,14 +5,16 @@
 //! an open descriptor reads the rest. They are bounded: the least recently used one whose file
 //! still has a name gives way, and is opened again by that name when it is needed.
 
-mod bound;
+pub mod bound;
 pub mod gz;
+mod open;
 pub mod plain;
+pub mod trouble;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use agent_core::{ContainerId, FileHandle, Head, Listed, ReadError};
 use crate::listing::{self, Seen};
 use crate::memory::GZ_DECODERS_MAX;
 use plain::Look;
+use trouble::Trouble;
 
 /// What a read gave, ready to become `Event::Chunk`.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct Files {
     buffer: Box<[u8]>,
     /// Where file heads are read for comparison.
     scratch: Vec<u8>,
+    /// What cannot be read.
+    pub trouble: Trouble,
 }
 
 #[derive(Debug)]
@@ -102,6 +107,7 @@ impl Files {
             uses: 0,
             buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
             scratch: Vec::new(),
+            trouble: Trouble::default(),
         }
     }
 
@@ -137,17 +143,23 @@ impl Files {
             return Err(Stale);
         };
         entry.seen = seen.clone();
-        Ok(Listed {
-            handle,
-            position: seen.position,
-            compressed: seen.compressed,
-            device: seen.device,
-            inode: seen.inode,
-            size: seen.size,
-            modified: seen.modified,
-            born: seen.born,
-            held: entry.held,
-        })
+        Ok(entry.listed(handle))
+    }
+
+    /// What is still open of a container whose folder is gone.
+    pub fn held(&self, container: ContainerId) -> Vec<Listed> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.container == container && entry.open.is_some())
+            .map(|(handle, entry)| entry.listed(*handle))
+            .collect()
+    }
+
+    /// Nothing of this container is of interest.
+    pub fn release(&mut self, container: ContainerId) {
+        self.entries.retain(|_, entry| entry.container != container);
+        self.by_inode.retain(|(of, _, _), _| *of != container);
+        self.trouble.forget(container);
     }
 
     /// A new handle; a plain file is opened at once.
@@ -155,11 +167,11 @@ impl Files {
         let mut open = None;
         if !seen.compressed {
             let path = self.folder(container).join(&seen.name);
-            match open_inode(&path, seen.device, seen.inode) {
+            match self.open_inode(&path, seen) {
                 Ok(file) => open = Some(Open::Plain(file)),
-                Err(error) if is_stale(&error) => return Err(Stale),
-                // Told when it is read; a file that cannot be opened is listed all the same.
-                Err(error) => tracing::debug!(path = %path.display(), %error, "cannot open yet"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Stale),
+                // A file that cannot be opened is listed all the same.
+                Err(error) => self.trouble.note(container, seen.inode, &error),
             }
         }
         let handle = FileHandle(self.next_handle);
@@ -200,6 +212,9 @@ impl Files {
         let entries = &self.entries;
         self.by_inode
             .retain(|_, handle| entries.contains_key(handle));
+        self.trouble.keep(container, |inode| {
+            seen.iter().any(|file| file.inode == inode)
+        });
     }
 
     /// Reads up to `len` bytes (at most [`CHUNK_BYTES`]) of the uncompressed file at `offset`,
@@ -224,14 +239,26 @@ impl Files {
             Open::Plain(file) => {
                 let current = entry.seen.position == 0;
                 let look = &mut entry.look;
-                let filled = plain::read(file, buffer, offset, head, look, &mut self.scratch)?;
-                if !current {
-                    look.drop_cache(file, filled.offset + filled.len as u64);
-                }
-                filled
+                plain::read(file, buffer, offset, head, look, &mut self.scratch).inspect(|filled| {
+                    // What is not the newest end of the current log is backlog.
+                    if !(current && filled.end) {
+                        look.drop_cache(file, filled.offset + filled.len as u64);
+                    }
+                })
             }
-            Open::Gz(decoder) => decoder.read_at(buffer, offset, head)?,
+            Open::Gz(decoder) => decoder.read_at(buffer, offset, head),
         };
+        let filled = match filled {
+            Ok(filled) => filled,
+            Err(error) => {
+                if error == ReadError::Io {
+                    let cause = entry.look.take_error();
+                    self.trouble.note(entry.container, entry.seen.inode, &cause);
+                }
+                return Err(error);
+            }
+        };
+        self.trouble.settle(entry.container, entry.seen.inode);
         Ok(Chunk {
             offset: filled.offset,
             bytes: &self.buffer[..filled.len],
@@ -248,7 +275,9 @@ impl Files {
         if entry.open.is_some() {
             return Ok(());
         }
-        let (compressed, file) = (entry.seen.compressed, self.reopen(entry)?);
+        let (container, seen) = (entry.container, entry.seen.clone());
+        let file = self.reopen(container, &seen)?;
+        let compressed = seen.compressed;
         if compressed {
             self.make_room(GZ_DECODERS_MAX, |entry| entry.seen.compressed);
         }
@@ -261,32 +290,6 @@ impl Files {
             false => Open::Plain(file),
         });
         Ok(())
-    }
-
-    /// By its last name, else by looking for its inode.
-    fn reopen(&self, entry: &Entry) -> Result<File, ReadError> {
-        let folder = self.folder(entry.container);
-        let Seen { device, inode, .. } = entry.seen;
-        match open_inode(&folder.join(&entry.seen.name), device, inode) {
-            Ok(file) => return Ok(file),
-            Err(error) if is_stale(&error) => {}
-            Err(_) => return Err(ReadError::Io),
-        }
-        let names = match std::fs::read_dir(&folder) {
-            Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ReadError::Gone),
-            Err(_) => return Err(ReadError::Io),
-        };
-        for name in names {
-            let name = name.map_err(|_| ReadError::Io)?;
-            let same = name
-                .metadata()
-                .is_ok_and(|it| (it.dev(), it.ino()) == (device, inode));
-            if same && let Ok(file) = open_inode(&name.path(), device, inode) {
-                return Ok(file);
-            }
-        }
-        Err(ReadError::Gone)
     }
 
     /// The core is done with this file.
@@ -307,6 +310,20 @@ impl Files {
 }
 
 impl Entry {
+    fn listed(&self, handle: FileHandle) -> Listed {
+        Listed {
+            handle,
+            position: self.seen.position,
+            compressed: self.seen.compressed,
+            device: self.seen.device,
+            inode: self.seen.inode,
+            size: self.seen.size,
+            modified: self.seen.modified,
+            born: self.seen.born,
+            held: self.held,
+        }
+    }
+
     fn shut(&mut self) {
         self.open = None;
         self.held = false;
@@ -326,24 +343,6 @@ impl Entry {
         let changed = (self.seen.size, self.seen.modified) != (seen.size, seen.modified);
         self.open.is_none() && (self.seen.compressed != seen.compressed || (self.closed && changed))
     }
-}
-
-/// Opens a plain file and makes sure that it is this inode.
-fn open_inode(path: &Path, device: u64, inode: u64) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && (metadata.dev(), metadata.ino()) == (device, inode) {
-        return Ok(file);
-    }
-    Err(io::ErrorKind::NotFound.into())
-}
-
-fn is_stale(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
 }
 
 /// What one read put into the buffer.

@@ -1,15 +1,18 @@
 //! platform-agent: ships Docker container logs to OCI Logging.
 
 mod admin;
+mod check;
 mod cli;
 mod config;
 mod container;
 mod discover;
+mod disk;
 mod engine;
 mod files;
 mod host;
 mod listing;
 mod memory;
+mod priority;
 mod run;
 mod sender;
 mod store;
@@ -32,7 +35,13 @@ fn main() -> ExitCode {
     if matches!(cli.command, Command::Defaults) {
         return print(config::DEFAULT_TOML);
     }
-    let config = match config::load(cli.config.as_deref(), std::env::vars()) {
+    let loaded = config::load(cli.config.as_deref(), std::env::vars());
+    if let Command::Check { json, no_send } = cli.command {
+        let options = check::Options { send: !no_send };
+        let report = check::check(cli.config.as_deref(), loaded.as_ref(), options);
+        return checked(&report, json);
+    }
+    let config = match loaded {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
@@ -43,7 +52,7 @@ fn main() -> ExitCode {
         }
         Command::Health => health(&config),
         Command::Status { json } => return status(&config, json),
-        Command::Defaults => Ok(()),
+        Command::Check { .. } | Command::Defaults => Ok(()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,11 +76,30 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
+fn checked(report: &check::Report, json: bool) -> ExitCode {
+    let is_coloured = may_colour() && std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let text = match json {
+        true => check::json(report),
+        false => check::page(report, check::Look { is_coloured }),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) => fail(FAILED, &error),
+        Ok(()) if report.is_configuration_wrong => ExitCode::from(USAGE),
+        Ok(()) if report.verdict() == check::Verdict::Error => ExitCode::from(FAILED),
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+/// <https://no-color.org>: set and not empty.
+fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn start_log(log: Log) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(log.level)
         .with_writer(std::io::stderr)
-        .with_ansi(std::env::var_os("NO_COLOR").is_none() && is_terminal())
+        .with_ansi(may_colour() && is_terminal())
         .with_target(false);
     match log.format {
         LogFormat::Text => builder.init(),

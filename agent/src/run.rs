@@ -18,7 +18,7 @@ use crate::files::Files;
 use crate::sender::Sender;
 use crate::store::{self, Save, Store};
 use crate::watch::Watch;
-use crate::{host, memory};
+use crate::{host, memory, priority};
 
 /// Exit code after a second signal, as a shell gives it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -29,13 +29,12 @@ const INTERRUPTED: i32 = 130;
 /// Whatever keeps it from starting.
 pub fn run(config: &Config) -> Result<()> {
     let started = Instant::now();
+    // Before any thread is started: they inherit it.
+    priority::stand_back(config.limits.nice);
+    let open_files_max = priority::open_files_max(config.source.open_files_max);
     let store = Store::open(&config.state.dir)?;
     let core = pipeline(config, &store)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("cannot start the sending thread")?;
+    let runtime = runtime()?;
     let client = log_client(config, &runtime)?;
     let (outbox, inbox) = mpsc::channel();
     let (saves, to_save) = mpsc::channel::<Save>();
@@ -70,7 +69,7 @@ pub fn run(config: &Config) -> Result<()> {
     let engine = Engine {
         core,
         discovery: Discovery::new(&config.source, host::own_container()),
-        files: Files::new(&config.source.containers_dir, config.source.open_files_max),
+        files: Files::new(&config.source.containers_dir, open_files_max),
         watch,
         sender,
         saves,
@@ -79,6 +78,7 @@ pub fn run(config: &Config) -> Result<()> {
         board,
         scan_interval: config.source.scan_interval,
         held_bytes_max: config.source.held_bytes_max,
+        min_free: config.limits.min_free,
         grace: config.grace,
         started,
     };
@@ -87,18 +87,46 @@ pub fn run(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// What sends.
+///
+/// # Errors
+/// When the kernel gives no thread.
+pub fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the sending thread")
+}
+
+/// Where the credentials are.
+pub fn config_source(config: &Config) -> ConfigSource {
+    ConfigSource {
+        file: config.oci.config_file.clone(),
+        profile: config.oci.profile.clone(),
+        region: config.oci.region.clone(),
+        ..ConfigSource::process()
+    }
+}
+
 /// The client for the configured log.
 ///
 /// # Errors
 /// When credentials, region or endpoint are wrong.
 pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
-    let source = ConfigSource {
-        file: config.oci.config_file.clone(),
-        profile: config.oci.profile.clone(),
-        region: config.oci.region.clone(),
-        ..ConfigSource::process()
-    };
-    let credentials = Credentials::load(config.oci.auth, &source)?;
+    let credentials = Credentials::load(config.oci.auth, &config_source(config))?;
+    log_client_of(config, credentials, runtime)
+}
+
+/// The client for the configured log, with these credentials.
+///
+/// # Errors
+/// When region or endpoint are wrong.
+pub fn log_client_of(
+    config: &Config,
+    credentials: Credentials,
+    runtime: &Runtime,
+) -> Result<LogClient> {
     let options = ClientOptions {
         connect_timeout: config.send.connect_timeout,
         request_timeout: config.send.timeout,

@@ -13,9 +13,11 @@ use tokio::runtime::Handle;
 
 /// A body ready to be sent; the same for every attempt.
 #[derive(Clone)]
-struct Sealed {
-    bytes: Bytes,
-    sha256: oci::Digest,
+pub struct Sealed {
+    /// The bytes that go out.
+    pub bytes: Bytes,
+    /// Their digest.
+    pub sha256: oci::Digest,
 }
 
 struct Body(Arc<Vec<u8>>);
@@ -104,7 +106,8 @@ impl Sender {
     }
 }
 
-fn seal(body: Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
+/// Encodes a body and takes its digest.
+pub fn seal(body: Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
     let bytes = match encoding {
         ContentEncoding::Identity => Bytes::from_owner(Body(body)),
         ContentEncoding::Gzip => {

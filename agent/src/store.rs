@@ -127,18 +127,10 @@ impl Store {
     /// # Errors
     /// When one is there and cannot be read: going on without it would send things twice.
     pub fn load(&self) -> Result<Vec<Found>, StoreError> {
-        let mut found = Vec::new();
-        for (name, is_previous) in [(CURRENT, false), (PREVIOUS, true)] {
-            match fs::read(self.dir.join(name)) {
-                Ok(bytes) => found.push(Found { bytes, is_previous }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    let (dir, doing) = (self.dir.clone(), "read checkpoint");
-                    return Err(StoreError::Io { dir, doing, source });
-                }
-            }
-        }
-        Ok(found)
+        peek(&self.dir).map_err(|source| {
+            let (dir, doing) = (self.dir.clone(), "read checkpoint");
+            StoreError::Io { dir, doing, source }
+        })
     }
 
     /// Puts the newest checkpoint out of the way, so that people can look at it and it does not
@@ -189,6 +181,37 @@ impl Store {
             }
             other => other,
         }
+    }
+}
+
+/// The checkpoints in a folder that need not be ours, the newest first.
+///
+/// # Errors
+/// When one is there and cannot be read.
+pub fn peek(dir: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for (name, is_previous) in [(CURRENT, false), (PREVIOUS, true)] {
+        match fs::read(dir.join(name)) {
+            Ok(bytes) => found.push(Found { bytes, is_previous }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// The process id that the agent on this folder noted; `None` when none runs on it.
+///
+/// # Errors
+/// When there is no lock file, or it cannot be opened.
+pub fn holder(dir: &Path) -> io::Result<Option<String>> {
+    let path = dir.join(LOCK);
+    let lock = File::open(&path)?;
+    match flock(&lock, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Ok(Some(fs::read_to_string(&path)?.trim().to_owned())),
+        Err(error) => Err(error.into()),
+        // Closing it gives it back.
+        Ok(()) => Ok(None),
     }
 }
 

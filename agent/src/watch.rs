@@ -6,8 +6,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_core::ContainerId;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -43,8 +44,10 @@ pub struct Watch {
     root: Option<i32>,
     containers: HashMap<i32, ContainerId>,
     folders: HashMap<ContainerId, i32>,
-    /// Setting a watch failed, and that has been told.
-    degraded: bool,
+    /// What could not be watched at the last try; `None` is the folder of containers.
+    unwatched: BTreeSet<Option<ContainerId>>,
+    /// The reading thread has ended.
+    ended: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -58,32 +61,42 @@ impl Watch {
     ) -> std::io::Result<Self> {
         let inotify = Arc::new(inotify::init(CreateFlags::CLOEXEC)?);
         let events = Arc::clone(&inotify);
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
         std::thread::Builder::new()
             .name("watch".to_owned())
-            .spawn(move || run(&events, &send))?;
+            .spawn(move || {
+                run(&events, &send);
+                end.store(true, Ordering::Relaxed);
+            })?;
         Ok(Self {
             inotify,
             root: None,
             containers: HashMap::new(),
             folders: HashMap::new(),
-            degraded: false,
+            unwatched: BTreeSet::new(),
+            ended,
         })
     }
 
-    /// Watches the folder of containers; again after it was replaced.
+    /// Watches the folder of containers. Called at every scan: it may have been replaced, or not
+    /// have been there before; what is watched already stays so.
     pub fn watch_root(&mut self, path: &Path) {
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        if let Some(watch) = self.add(path, flags) {
-            self.root = Some(watch);
+        let watch = self.add(None, path, flags);
+        if let Some(old) = self.root.filter(|&old| Some(old) != watch) {
+            // The kernel has dropped it by itself when the folder is gone.
+            let _ = inotify::remove_watch(&self.inotify, old);
         }
+        self.root = watch;
     }
 
-    /// Watches a container's folder. Called before its first listing, so that nothing falls
-    /// between the two.
+    /// Watches a container's folder. Called before it is listed, so that nothing falls between
+    /// the two, and again at every scan, as [`Self::watch_root`].
     pub fn watch_folder(&mut self, id: ContainerId, path: &Path) {
         let flags = WatchFlags::CREATE
             | WatchFlags::MOVED_FROM
@@ -91,14 +104,19 @@ impl Watch {
             | WatchFlags::DELETE
             | WatchFlags::DELETE_SELF
             | WatchFlags::ONLYDIR;
-        if let Some(watch) = self.add(path, flags) {
-            self.containers.insert(watch, id);
-            self.folders.insert(id, watch);
+        let Some(watch) = self.add(Some(id), path, flags) else {
+            return;
+        };
+        if let Some(old) = self.folders.insert(id, watch).filter(|&old| old != watch) {
+            self.containers.remove(&old);
+            let _ = inotify::remove_watch(&self.inotify, old);
         }
+        self.containers.insert(watch, id);
     }
 
     /// The container's folder is gone, or of no interest any more.
     pub fn forget(&mut self, id: ContainerId) {
+        self.unwatched.remove(&Some(id));
         if let Some(watch) = self.folders.remove(&id) {
             self.containers.remove(&watch);
             // The kernel has dropped it by itself when the folder is gone.
@@ -108,7 +126,7 @@ impl Watch {
 
     /// Whether everything there is to watch is watched.
     pub fn is_whole(&self) -> bool {
-        !self.degraded
+        self.unwatched.is_empty() && !self.ended.load(Ordering::Relaxed)
     }
 
     /// What a sighting means.
@@ -120,17 +138,27 @@ impl Watch {
         }
     }
 
-    fn add(&mut self, path: &Path, flags: WatchFlags) -> Option<i32> {
+    fn add(&mut self, of: Option<ContainerId>, path: &Path, flags: WatchFlags) -> Option<i32> {
+        let was_whole = self.unwatched.is_empty();
         match inotify::add_watch(&self.inotify, path, flags) {
-            Ok(watch) => Some(watch),
-            Err(Errno::NOENT) => None,
+            Ok(watch) => {
+                self.unwatched.remove(&of);
+                if !was_whole && self.unwatched.is_empty() {
+                    tracing::info!("everything is watched again");
+                }
+                Some(watch)
+            }
+            Err(Errno::NOENT) => {
+                self.unwatched.remove(&of);
+                None
+            }
             Err(error) => {
-                if !std::mem::replace(&mut self.degraded, true) {
+                self.unwatched.insert(of);
+                if was_whole {
                     let hint = match error {
                         Errno::NOSPC => "raise the sysctl fs.inotify.max_user_watches",
                         _ => "logs are found by scanning alone",
                     };
-                    let path: PathBuf = path.to_owned();
                     tracing::warn!(path = %path.display(), %error, hint, "cannot watch a folder");
                 }
                 None
@@ -227,6 +255,49 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         wait_for(&watch, &bursts, Hint::Containers);
         watch.forget(ID);
+        assert!(watch.is_whole());
+    }
+
+    #[test]
+    fn t30_a_queue_that_ran_over_is_told_as_all() {
+        let root = tempfile::tempdir().unwrap();
+        let (sender, bursts) = mpsc::channel();
+        let (release, blocked) = mpsc::channel::<()>();
+        let mut watch = Watch::start(move |burst| {
+            // The first burst keeps the reading thread until the queue has run over.
+            let _ = blocked.recv();
+            sender.send(burst).is_ok()
+        })
+        .unwrap();
+        watch.watch_root(root.path());
+        let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        let limit: usize = limit.trim().parse().unwrap();
+        let path = root.path().join("folder");
+        // Two events each, that do not merge; what was read before the block is not queued.
+        for _ in 0..limit {
+            fs::create_dir(&path).unwrap();
+            fs::remove_dir(&path).unwrap();
+        }
+        drop(release);
+        wait_for(&watch, &bursts, Hint::All);
+        assert!(watch.is_whole());
+    }
+
+    #[test]
+    fn t73_a_folder_that_was_replaced_is_watched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let containers = root.path().join("containers");
+        let (sender, bursts) = mpsc::channel();
+        let mut watch = Watch::start(move |burst| sender.send(burst).is_ok()).unwrap();
+        // Not there yet.
+        watch.watch_root(&containers);
+        for _ in 0..2 {
+            fs::create_dir(&containers).unwrap();
+            watch.watch_root(&containers);
+            fs::create_dir(containers.join("one")).unwrap();
+            wait_for(&watch, &bursts, Hint::Containers);
+            fs::remove_dir_all(&containers).unwrap();
+        }
         assert!(watch.is_whole());
     }
 }

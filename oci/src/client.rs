@@ -102,6 +102,16 @@ impl Client {
         Ok(!fresh.is_same_as(&used))
     }
 
+    /// One unsigned GET of the endpoint's root; any answer will do.
+    pub(crate) async fn reach(&self, endpoint: &Endpoint) -> Result<Option<SystemTime>> {
+        let request = reqwest::Request::new(reqwest::Method::GET, endpoint.join("/")?);
+        match self.inner.transport.send(request).await {
+            Ok(answer) => Ok(answer.date()),
+            Err(error) if error.status().is_some() => Ok(error.date()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn signer(&self) -> Result<Signer> {
         self.inner
             .credentials

@@ -79,6 +79,20 @@ impl LogClient {
         Self { client, endpoint }
     }
 
+    /// Where it sends.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether somebody answers at the endpoint: one unsigned request for nothing, whose answer
+    /// may be anything. The service's `Date`, when it gave one.
+    ///
+    /// # Errors
+    /// Kinds `Connect`, `Timeout`, `Io` and `Config`: nobody answered.
+    pub async fn reach(&self) -> Result<Option<SystemTime>> {
+        self.client.reach(&self.endpoint).await
+    }
+
     /// One attempt at PutLogs, signed afresh; no retry but the one that
     /// follows a 401 when renewed credentials could be had. `body` is a whole `PutLogsDetails` in
     /// JSON, sent without a copy; `sha256` is the digest of its bytes as they are.

@@ -1,5 +1,6 @@
 //! Sizes, durations and starting points as people type them.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -51,6 +52,17 @@ impl FromStr for StartAt {
                  (\"2026-11-23T00:00:00Z\")"
             )
         })
+    }
+}
+
+impl fmt::Display for StartAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beginning => f.write_str("beginning"),
+            Self::End => f.write_str("end"),
+            Self::Ago(ago) => write!(f, "{} ago", humantime::format_duration(*ago)),
+            Self::Time(time) => time.fmt(f),
+        }
     }
 }
 

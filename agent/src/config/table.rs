@@ -10,7 +10,9 @@ use oci::{AuthKind, ContentEncoding, LogId};
 
 use super::layer::{Layers, Origin, Problem};
 use super::resolve::Resolver;
-use super::{Admin, Batch, Config, Log, LogFormat, Logging, NameFilter, Oci, Send, Source, State};
+use super::{
+    Admin, Batch, Config, Limits, Log, LogFormat, Logging, NameFilter, Oci, Send, Source, State,
+};
 use crate::memory;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
     let batch = batch(resolver);
     let send = send(resolver);
     let memory = resolver.size("memory.budget", 1, 1 << 40);
+    let limits = limits(resolver);
     let admin = admin(resolver, state.as_ref().map(|state| state.dir.as_path()));
     let grace = resolver.duration("shutdown.grace", Duration::ZERO, DAY);
     let log = log(resolver);
@@ -48,6 +51,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
         batch: batch?,
         send: send?,
         memory_budget_bytes: memory?,
+        limits: limits?,
         admin,
         grace: grace?,
         log: log?,
@@ -203,6 +207,15 @@ fn send(resolver: &mut Resolver) -> Option<Send> {
         bytes_per_second_max: bytes_per_second_max.unwrap_or(0),
         connect_timeout: connect_timeout?,
         timeout: timeout?,
+    })
+}
+
+fn limits(resolver: &mut Resolver) -> Option<Limits> {
+    let min_free = resolver.parsed("limits.min_free", FromStr::from_str);
+    let nice = resolver.number("limits.nice", 0, 19);
+    Some(Limits {
+        min_free: min_free?,
+        nice: i32::try_from(nice?).ok()?,
     })
 }
 

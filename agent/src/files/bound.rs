@@ -39,9 +39,9 @@ impl Files {
         }
     }
 
-    /// Bytes on disk of files that have no name any more and live only through our descriptors.
-    /// Lets go of the least recently used ones while they are more than `bytes_max`.
-    pub fn bound_held(&mut self, bytes_max: u64) -> u64 {
+    /// Lets go of deleted files, the least recently used first, until those that remain take no
+    /// more than `bytes_max` on disk and `shortage` bytes were given back.
+    pub fn bound_held(&mut self, bytes_max: u64, shortage: u64) -> Held {
         let mut held: Vec<_> = self
             .entries
             .iter()
@@ -51,20 +51,39 @@ impl Files {
             })
             .collect();
         held.sort_unstable();
-        let mut total: u64 = held.iter().map(|(_, _, bytes)| bytes).sum();
+        let all: u64 = held.iter().map(|(_, _, bytes)| bytes).sum();
+        let kept_max = bytes_max.min(all.saturating_sub(shortage));
+        let mut kept = all;
         for (_, handle, bytes) in held {
-            if total <= bytes_max {
+            if kept <= kept_max {
                 break;
             }
-            if let Some(entry) = self.entries.get_mut(&handle) {
-                tracing::warn!(
-                    container = %entry.container, file = entry.seen.name, bytes,
-                    "a deleted log is let go of unread: more than source.max_held_bytes are held",
-                );
-                entry.shut();
-                total -= bytes;
-            }
+            let Some(entry) = self.entries.get_mut(&handle) else {
+                continue;
+            };
+            let bound = match kept > bytes_max {
+                true => "source.max_held_bytes",
+                false => "limits.min_free",
+            };
+            tracing::warn!(
+                container = %entry.container, file = entry.seen.name, bytes,
+                "a deleted log is let go of, read or not: {bound}",
+            );
+            entry.shut();
+            kept -= bytes;
         }
-        total
+        Held {
+            kept_bytes: kept,
+            freed_bytes: all - kept,
+        }
     }
+}
+
+/// Disk space of files that have no name any more and live only through our descriptors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Still held.
+    pub kept_bytes: u64,
+    /// Given back by this look.
+    pub freed_bytes: u64,
 }

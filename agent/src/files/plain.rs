@@ -23,9 +23,22 @@ pub struct Look {
     verified: Option<(u64, Duration, Head)>,
     /// The page cache was given back up to here.
     cache_dropped_until: u64,
+    /// The kernel's words for the last failure.
+    error: Option<io::Error>,
 }
 
 impl Look {
+    /// The last failure.
+    pub fn take_error(&mut self) -> io::Error {
+        let unknown = || io::Error::other("cannot be decompressed");
+        self.error.take().unwrap_or_else(unknown)
+    }
+
+    fn fail(&mut self, error: io::Error) -> ReadError {
+        self.error = Some(error);
+        ReadError::Io
+    }
+
     /// Tells the kernel that pages before `until` are not needed: a backlog must not push the
     /// pages of other programs out of memory.
     pub fn drop_cache(&mut self, file: &File, until: u64) {
@@ -56,7 +69,7 @@ pub fn read(
     look: &mut Look,
     scratch: &mut Vec<u8>,
 ) -> Result<Filled, ReadError> {
-    let metadata = file.metadata().map_err(|_| ReadError::Io)?;
+    let metadata = file.metadata().map_err(|error| look.fail(error))?;
     let size = metadata.len();
     let mut filled = Filled::none(offset, &metadata);
     if size < offset {
@@ -67,9 +80,9 @@ pub fn read(
         filled.end = true;
         return Ok(filled);
     }
-    fill(file, buffer, &mut filled).map_err(|_| ReadError::Io)?;
+    fill(file, buffer, &mut filled).map_err(|error| look.fail(error))?;
     if buffer.first() == Some(&0) && buffer[..filled.len].iter().all(|byte| *byte == 0) {
-        skip_hole(file, buffer, size, &mut filled).map_err(|_| ReadError::Io)?;
+        skip_hole(file, buffer, size, &mut filled).map_err(|error| look.fail(error))?;
     }
     filled.end = filled.len < buffer.len() || filled.offset + filled.len as u64 >= size;
     if let Some(head) = head {

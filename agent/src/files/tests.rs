@@ -229,7 +229,7 @@ fn a_torn_compressed_file_gives_what_stands_before_the_damage() {
 }
 
 #[test]
-fn descriptors_are_bounded_and_those_without_a_name_go_last() {
+fn t31_descriptors_are_bounded_and_those_without_a_name_go_last() {
     let mut scene = Scene::with_open_max(3);
     scene.write(LOG, b"0\n");
     let doomed = scene.current();
@@ -248,18 +248,25 @@ fn descriptors_are_bounded_and_those_without_a_name_go_last() {
 }
 
 #[test]
-fn deleted_files_are_let_go_of_beyond_their_bound() {
+fn t25_deleted_files_are_let_go_of_beyond_their_bound() {
     let mut scene = Scene::new();
     for n in 0..3 {
         scene.write(&format!("c-json.log.{}", n + 1), &[b'x'; 100_000]);
     }
     let listed = scene.list();
     fs::remove_dir_all(&scene.folder).unwrap();
-    let held = scene.files.bound_held(u64::MAX);
-    assert!(held >= 300_000);
-    assert!(scene.files.bound_held(held - 1) < held);
+    let all = scene.files.bound_held(u64::MAX, 0);
+    assert!(all.kept_bytes >= 300_000 && all.freed_bytes == 0);
+    let fewer = scene.files.bound_held(all.kept_bytes - 1, 0);
+    assert_eq!(fewer.kept_bytes + fewer.freed_bytes, all.kept_bytes);
+    assert!(fewer.freed_bytes > 0);
     assert_eq!(scene.files.open_count(), 2);
     assert_eq!(scene.read(listed[0].handle, 0), Err(ReadError::Gone));
+    // A disk that lacks a byte is given a file; one that lacks all is given the rest.
+    let short = scene.files.bound_held(u64::MAX, 1);
+    assert!(short.freed_bytes > 0 && short.kept_bytes > 0);
+    assert_eq!(scene.files.bound_held(u64::MAX, u64::MAX).kept_bytes, 0);
+    assert_eq!(scene.files.open_count(), 0);
 }
 
 #[test]

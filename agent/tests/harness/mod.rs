@@ -4,19 +4,26 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use fixtures::agent_process::{AgentConfig, AgentProcess};
-use fixtures::arrival::Arrival;
+use fixtures::arrival::{self, Arrival};
 use fixtures::emulator::{Credential, Emulator, Fault, Options, Query};
 use fixtures::wait;
 use tempfile::TempDir;
 
+/// The program under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_platform-agent");
 /// The log that the agent writes to.
 pub const LOG_ID: &str = "ocid1.log.oc1.eu-frankfurt-1.test";
-/// How long everything that is still under way may take to arrive.
-const ARRIVAL_MAX: Duration = Duration::from_secs(120);
+/// When nothing new has come for so long, nothing will.
+const QUIET_MAX: Duration = Duration::from_secs(30);
+const ARRIVAL_MAX: Duration = Duration::from_secs(300);
+/// From an event to the status that shows it.
+const STATUS_MAX: Duration = Duration::from_secs(60);
 /// `[shutdown] grace` and a little.
 const END_MAX: Duration = Duration::from_secs(20);
 /// What differs from the defaults: a request that hangs is given up sooner.
@@ -65,6 +72,17 @@ impl Harness {
         }
     }
 
+    /// Sets a key for agents that are started from now on; `value` is TOML.
+    pub fn set(&self, table: &str, key: &str, value: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let head = format!("[{table}]\n");
+        let text = match text.contains(&head) {
+            true => text.replace(&head, &format!("{head}{key} = {value}\n")),
+            false => format!("{text}{head}{key} = {value}\n"),
+        };
+        std::fs::write(self.config(), text).unwrap();
+    }
+
     /// Holds everything: credentials, state, the agent's log.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -82,10 +100,54 @@ impl Harness {
 
     /// Starts the agent; it must not run.
     pub fn start_agent(&mut self) {
+        self.start_agent_through(&[]);
+    }
+
+    /// Starts the agent through a program that becomes it.
+    pub fn start_agent_through(&mut self, wrapper: &[&str]) {
         assert!(self.agent.is_none());
-        let binary = Path::new(env!("CARGO_BIN_EXE_platform-agent"));
-        let agent = AgentProcess::start(binary, &self.config(), &self.agent_log_path()).unwrap();
+        let binary = Path::new(BINARY);
+        let (config, log) = (self.config(), self.agent_log_path());
+        let agent = AgentProcess::start_through(wrapper, binary, &config, &log).unwrap();
         self.agent = Some(agent);
+    }
+
+    /// The running agent's status, once it answers.
+    pub fn status(&self) -> serde_json::Value {
+        wait::until("the agent's status", END_MAX, || {
+            let output = Command::new(BINARY)
+                .args(["status", "--json", "--config"])
+                .arg(self.config())
+                .output()?;
+            Ok(serde_json::from_slice(&output.stdout).ok())
+        })
+        .unwrap()
+    }
+
+    /// Waits until the status is as wanted.
+    pub fn wait_for_status(&self, what: &str, is_so: impl Fn(&serde_json::Value) -> bool) {
+        let waited = wait::until(what, STATUS_MAX, || Ok(is_so(&self.status()).then_some(())));
+        waited.unwrap_or_else(|error| panic!("{error}\n{:#}\n{}", self.status(), self.agent_log()));
+    }
+
+    /// Whether the running agent holds a descriptor on the file that now has this name.
+    pub fn holds(&self, path: &Path) -> bool {
+        let folder = format!("/proc/{}/fd", self.agent_id());
+        let links = std::fs::read_dir(folder).unwrap().flatten();
+        links
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .any(|link| link == path)
+    }
+
+    /// Descriptors of the running agent that are open on files with `part` in their path.
+    pub fn descriptors(&self, part: &str) -> usize {
+        let folder = format!("/proc/{}/fd", self.agent_id());
+        std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+            .filter(|path| path.to_string_lossy().contains(part))
+            .count()
     }
 
     /// SIGKILL.
@@ -94,6 +156,16 @@ impl Harness {
         // One that has ended by itself is a failure, not something to kill.
         assert_eq!(agent.exit_status().unwrap(), None, "{}", self.agent_log());
         agent.kill().unwrap();
+    }
+
+    /// Whether an agent was started and not ended since.
+    pub fn has_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// The running agent's process id.
+    pub fn agent_id(&self) -> u32 {
+        self.agent.as_ref().unwrap().id()
     }
 
     /// SIGTERM; the agent must end by itself, with 0.
@@ -135,6 +207,11 @@ impl Harness {
         self.arrival.ids(container)
     }
 
+    /// The lines of one container that have arrived so far.
+    pub fn lines(&self, container: &str) -> Vec<String> {
+        self.arrival.lines(container).unwrap_or_default()
+    }
+
     /// From now on this goes wrong, too.
     pub fn add_fault(&self, fault: Fault) {
         self.emulator.add_fault(fault);
@@ -143,9 +220,15 @@ impl Harness {
     /// Waits until exactly these lines (sorted) of a container have arrived, each once by its id.
     pub fn assert_arrived(&mut self, container: &str, lines: &[String]) {
         let mut looked_at = usize::MAX;
+        let mut newest = (Instant::now(), 0);
         let arrived = wait::until("the last lines", ARRIVAL_MAX, || {
             self.take_in();
             let ids = self.ids(container);
+            if newest.1 != self.entries {
+                newest = (Instant::now(), self.entries);
+            } else if newest.0.elapsed() > QUIET_MAX {
+                return Err(io::Error::other("nothing comes any more"));
+            }
             // Joining them is only worth the while when something is new.
             if ids < lines.len() || ids == looked_at {
                 return Ok(None);
@@ -175,7 +258,7 @@ impl Harness {
     fn what_is_missing(&self, container: &str, lines: &[String]) -> String {
         let arrived = match self.arrival.lines(container) {
             Ok(arrived) => arrived,
-            Err(fault) => return format!("{container}: {fault}"),
+            Err(fault) => return format!("{container}: {fault}\n{}", self.neighbours(&fault)),
         };
         let mut balance: BTreeMap<&str, i64> = BTreeMap::new();
         lines
@@ -201,6 +284,25 @@ impl Harness {
             examples(-1),
             examples(1)
         )
+    }
+
+    /// What arrived next to a line that is not whole.
+    fn neighbours(&self, fault: &arrival::Fault) -> String {
+        let arrival::Fault::Incomplete { line, .. } = fault else {
+            return String::new();
+        };
+        let mut entries = self.emulator.entries(&Query::default());
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        entries.dedup_by(|a, b| a.id == b.id);
+        let at = entries.partition_point(|entry| &*entry.id < line.as_str());
+        let near = &entries[at.saturating_sub(6)..entries.len().min(at + 8)];
+        near.iter()
+            .map(|entry| {
+                let text: String = entry.data.chars().take(30).collect();
+                let (length, time) = (entry.data.len(), &entry.time);
+                format!("{:40} {time} {length:5} {} {text:?}\n", entry.id, entry.seq)
+            })
+            .collect()
     }
 
     /// The service neither cut an entry nor dropped one for its age, and no id had two contents.

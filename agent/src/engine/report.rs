@@ -1,0 +1,90 @@
+//! What the loop tells people: notices of the core, the status, what it lets go of.
+
+use agent_core::Notice;
+
+use super::{Agenda, Engine};
+use crate::admin::Snapshot;
+use crate::discover::Standing;
+use crate::watch::Watch;
+
+impl Engine {
+    /// Keeps the disk space of deleted files within its bounds.
+    pub(super) fn bound_held(&mut self, agenda: &mut Agenda) {
+        let shortage = self.min_free.shortage(self.discovery.root());
+        // Where the disk cannot be asked, the scan says why.
+        let shortage = shortage.unwrap_or(0);
+        agenda.held = self.files.bound_held(self.held_bytes_max, shortage);
+        agenda.evicted_bytes += agenda.held.freed_bytes;
+    }
+
+    pub(super) fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
+        match &notice {
+            Notice::Lost {
+                container,
+                generation,
+                from,
+                to,
+                reason,
+                last_time,
+            } => {
+                let name = self.discovery.container(*container).name;
+                tracing::error!(
+                    container = name,
+                    generation,
+                    from,
+                    ?to,
+                    reason = reason.as_str(),
+                    last_time,
+                    "log bytes are lost"
+                );
+                let losses = agenda.losses.entry(*container).or_default();
+                losses.push(notice);
+                // The newest are kept; all are counted.
+                if losses.len() > 100 {
+                    losses.remove(0);
+                }
+            }
+            Notice::Torn {
+                container,
+                position,
+            } => {
+                let name = self.discovery.container(*container).name;
+                tracing::warn!(
+                    container = name,
+                    position,
+                    "a compressed log file is damaged"
+                );
+            }
+            Notice::Opened { .. } => {}
+        }
+    }
+
+    pub(super) fn put_up(&mut self, agenda: &Agenda) {
+        let left_out = self
+            .discovery
+            .iter()
+            .filter_map(|(id, known)| match &known.standing {
+                Standing::LeftOut(why) => Some((known.name(id), why.to_string())),
+                _ => None,
+            });
+        let unreadable = self.files.trouble.iter().map(|(id, why)| {
+            let name = self.discovery.container(id).name;
+            (name, format!("cannot be read: {why}"))
+        });
+        self.board.put_up(Snapshot {
+            at: self.started.elapsed(),
+            stats: self.core.stats().clone(),
+            gauges: self.core.gauges(),
+            containers: self.core.containers(),
+            left_out: left_out.chain(unreadable).collect(),
+            held_bytes: agenda.held.kept_bytes,
+            evicted_bytes: agenda.evicted_bytes,
+            losses: agenda.losses.values().flatten().cloned().collect(),
+            send_error: self.sender.last_error(),
+            save_failed: agenda.last_save_failed,
+            containers_error: agenda.containers_error.clone(),
+            open_files: self.files.open_count(),
+            watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
+        });
+    }
+}
