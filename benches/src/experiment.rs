@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_millis(300);
 /// Nothing arrived for this long: more will not come.
 const STUCK: Duration = Duration::from_secs(15);
 
+/// No run may take longer.
+const LIMIT: Duration = Duration::from_secs(90);
+
 /// Shared by all experiments.
 pub struct Bench<'a> {
     /// The agent's.
@@ -57,9 +60,13 @@ pub fn wait_lines(program: &mut Program, sink: &Sink, lines: u64) -> Result<bool
 }
 
 fn wait(program: &mut Program, sink: &Sink, done: impl Fn() -> bool) -> Result<()> {
+    let began = Instant::now();
     loop {
         std::thread::sleep(Duration::from_millis(10));
         program.check()?;
+        if began.elapsed() > LIMIT {
+            bail!("not done after {LIMIT:?}");
+        }
         let quiet = sink.quiet();
         if quiet >= QUIET && done() {
             return Ok(());
