@@ -11,6 +11,8 @@ use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
 
 const BODY_BYTES_START: usize = 32 * 1024;
+/// More are given back: reading would wait for the memory.
+const SPARES_MAX: usize = 2;
 
 #[derive(Debug)]
 struct Sealed {
@@ -42,7 +44,8 @@ pub struct Outbox {
     sealed: BTreeMap<BatchId, Sealed>,
     gate: Gate,
     next: u64,
-    spare: Option<Vec<u8>>,
+    /// Memory of accepted bodies, for those to come.
+    spares: Vec<Vec<u8>>,
     in_flight: usize,
     in_flight_max: usize,
     batch_bytes_max: usize,
@@ -74,7 +77,7 @@ impl Outbox {
             sealed: BTreeMap::new(),
             gate: Gate::new(settings.seed),
             next: 1,
-            spare: None,
+            spares: Vec::new(),
             in_flight: 0,
             in_flight_max: settings.in_flight_max.max(1),
             batch_bytes_max: settings.batch_bytes_max,
@@ -105,7 +108,7 @@ impl Outbox {
         if entries == 0 {
             return None;
         }
-        let next = match self.spare.take() {
+        let next = match self.spares.pop() {
             Some(spare) => spare,
             // Behind: the next body will be a full one too.
             None if !self.sealed.is_empty() => Vec::with_capacity(self.batch_bytes_max),
@@ -134,8 +137,8 @@ impl Outbox {
             .values()
             .map(|sealed| sealed.body.capacity())
             .sum();
-        let spare = self.spare.as_ref().map_or(0, Vec::capacity);
-        sealed + spare + self.open.memory_bytes().max(self.batch_bytes_max)
+        let spares: usize = self.spares.iter().map(Vec::capacity).sum();
+        sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
     }
 
     /// Batches being sent, and all that are sealed.
@@ -197,13 +200,13 @@ impl Outbox {
         }
         let sealed = self.sealed.remove(&batch)?;
         let bytes = sealed.body.len();
-        if let Ok(body) = Arc::try_unwrap(sealed.body)
-            && !self.sealed.is_empty()
-            && self.spare.is_none()
+        if self.sealed.is_empty() {
+            // Caught up: the next bodies are small.
+            self.spares.clear();
+        } else if let Ok(body) = Arc::try_unwrap(sealed.body)
+            && self.spares.len() < SPARES_MAX
         {
-            self.spare = Some(body);
-        } else if self.sealed.is_empty() {
-            self.spare = None;
+            self.spares.push(body);
         }
         Some(Accepted {
             containers: sealed.containers,
