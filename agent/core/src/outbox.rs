@@ -108,12 +108,17 @@ impl Outbox {
         if entries == 0 {
             return None;
         }
-        let next = match self.spares.pop() {
-            Some(spare) => spare,
-            // Behind: the next body will be a full one too.
-            None if !self.sealed.is_empty() => Vec::with_capacity(self.batch_bytes_max),
-            None => Vec::with_capacity(BODY_BYTES_START),
-        };
+        // Behind, the next body will be a full one too; caught up, memory is given back.
+        let is_behind = self.is_large(self.open.len());
+        if !is_behind {
+            self.spares.clear();
+        }
+        let next = self.spares.pop().unwrap_or_else(|| {
+            Vec::with_capacity(match is_behind {
+                true => self.batch_bytes_max,
+                false => BODY_BYTES_START,
+            })
+        });
         let body = std::mem::replace(&mut self.open, Batch::new(next)).seal();
         let id = BatchId(self.next);
         self.next += 1;
@@ -128,6 +133,11 @@ impl Outbox {
         };
         self.sealed.insert(id, sealed);
         Some((id, containers))
+    }
+
+    /// A body of this length was not sealed by age.
+    fn is_large(&self, bytes: usize) -> bool {
+        bytes >= self.batch_bytes_max / 2
     }
 
     /// Bytes held, the open body's possible growth included.
@@ -200,11 +210,9 @@ impl Outbox {
         }
         let sealed = self.sealed.remove(&batch)?;
         let bytes = sealed.body.len();
-        if self.sealed.is_empty() {
-            // Caught up: the next bodies are small.
-            self.spares.clear();
-        } else if let Ok(body) = Arc::try_unwrap(sealed.body)
+        if self.is_large(bytes)
             && self.spares.len() < SPARES_MAX
+            && let Ok(body) = Arc::try_unwrap(sealed.body)
         {
             self.spares.push(body);
         }
