@@ -1,6 +1,6 @@
 # The only entry points; `make help` lists them. Each is a script of its own in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-deps image soak
+.PHONY: help demo test bench bench-short lint lint-deps image soak
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,6 +10,12 @@ demo: ## watch real containers' logs arrive, through a kill of the agent (2 minu
 
 test: ## everything that must hold; installs what it needs (root or sudo)
 	@scripts/test
+
+bench: ## measure speed and memory next to other programs (15 minutes); fails when they got worse
+	@scripts/bench full
+
+bench-short: ## the same in two minutes, without what takes long
+	@scripts/bench short
 
 lint: ## formatting, clippy, documentation, house limits, dependencies
 	@scripts/lint

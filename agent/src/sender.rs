@@ -11,13 +11,22 @@ use flate2::write::GzEncoder;
 use oci::{ContentEncoding, Error, ErrorKind, LogClient, LogId};
 use tokio::runtime::Handle;
 
-/// A body ready to be sent; the same for every attempt.
+/// What is kept of a body between attempts, so that they are the same. A plain body is kept by
+/// the core alone: once it is accepted, nobody else holds it, and its memory is used again.
 #[derive(Clone)]
 pub struct Sealed {
-    /// The bytes that go out.
-    pub bytes: Bytes,
-    /// Their digest.
+    /// Compressed, if it is.
+    gzip: Option<Bytes>,
+    /// Of the bytes that go out.
     pub sha256: oci::Digest,
+}
+
+impl Sealed {
+    /// The bytes that go out: compressed, or `body` itself.
+    pub fn bytes(&self, body: Arc<Vec<u8>>) -> Bytes {
+        let gzip = self.gzip.clone();
+        gzip.unwrap_or_else(|| Bytes::from_owner(Body(body)))
+    }
 }
 
 struct Body(Arc<Vec<u8>>);
@@ -76,13 +85,14 @@ impl Sender {
         let sealed = self
             .sealed
             .entry(batch)
-            .or_insert_with(|| seal(body, encoding))
+            .or_insert_with(|| seal(&body, encoding))
             .clone();
+        let bytes = sealed.bytes(body);
         let (client, log_id) = (self.client.clone(), self.log_id.clone());
         let last_error = Arc::clone(&self.last_error);
         self.runtime.spawn(async move {
             let result = client
-                .put_logs(&log_id, sealed.bytes, &sealed.sha256, encoding)
+                .put_logs(&log_id, bytes, &sealed.sha256, encoding)
                 .await;
             let outcome = result.as_ref().map_or_else(outcome, |_| Outcome::Accepted);
             let error = result.err().map(|error| error.to_string());
@@ -107,18 +117,18 @@ impl Sender {
 }
 
 /// Encodes a body and takes its digest.
-pub fn seal(body: Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
-    let bytes = match encoding {
-        ContentEncoding::Identity => Bytes::from_owner(Body(body)),
+pub fn seal(body: &[u8], encoding: ContentEncoding) -> Sealed {
+    let gzip = match encoding {
+        ContentEncoding::Identity => None,
         ContentEncoding::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             // Writing into memory does not fail; if it did, the plain body would be refused.
-            let written = encoder.write_all(&body).and_then(|()| encoder.finish());
-            written.map_or_else(|_| Bytes::from_owner(Body(body)), Bytes::from)
+            let written = encoder.write_all(body).and_then(|()| encoder.finish());
+            written.ok().map(Bytes::from)
         }
     };
-    let sha256 = oci::digest(&bytes);
-    Sealed { bytes, sha256 }
+    let sha256 = oci::digest(gzip.as_deref().unwrap_or(body));
+    Sealed { gzip, sha256 }
 }
 
 fn outcome(error: &Error) -> Outcome {

@@ -81,6 +81,11 @@ impl Batch {
         self.entries
     }
 
+    /// Bytes of the body so far, but for segments that are not closed.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
     /// When its first entry came.
     pub fn since(&self) -> Option<Duration> {
         self.since

@@ -56,11 +56,45 @@ const OPEN: &[u8] = br#"{"log":""#;
 const STDOUT: &[u8] = br#"","stream":"stdout","time":""#;
 const STDERR: &[u8] = br#"","stream":"stderr","time":""#;
 
+/// The end of nearly every line: a time of nine digits behind the stream. Each byte lies between
+/// these two; what that leaves open is checked byte by byte.
+const END_LOW: &[u8; 60] = br#"","stream":"stderr","time":"0000-00-00T00:00:00.000000000Z"}"#;
+const END_HIGH: &[u8; 60] = br#"","stream":"stdout","time":"9999-19-39T29:59:59.999999999Z"}"#;
+
 /// Splits a line of the fixed shape `{"log":"…","stream":"…","time":"…"}` (no newline) into the
 /// escaped value, stream and time, without looking at the value. The frame is found from the
 /// right: inside a JSON string no `","` can stand, as its quotes would be escaped, so if the value
 /// is valid (see [`escape::check`]) this is the only reading of the line.
+#[inline]
 pub fn frame(line: &[u8]) -> Option<(&[u8], Stream, &[u8])> {
+    match usual_frame(line) {
+        None => any_frame(line),
+        found => found,
+    }
+}
+
+/// [`frame`] for a time of nine digits, nine lines in ten: compares at fixed places.
+#[inline]
+fn usual_frame(line: &[u8]) -> Option<(&[u8], Stream, &[u8])> {
+    let (start, end) = line.split_last_chunk::<60>()?;
+    let mut outside = 0u8;
+    // Written so that it becomes a handful of vector compares.
+    for (at, &byte) in end.iter().enumerate() {
+        outside |= u8::from(byte < END_LOW[at]) | u8::from(byte > END_HIGH[at]);
+    }
+    let stream = match &end[15..18] {
+        b"out" => Stream::Stdout,
+        b"err" => Stream::Stderr,
+        _ => return None,
+    };
+    let time = &end[28..58];
+    if outside != 0 || !stamp::is_on_calendar(time.first_chunk()?) {
+        return None;
+    }
+    Some((start.strip_prefix(OPEN)?, stream, time))
+}
+
+fn any_frame(line: &[u8]) -> Option<(&[u8], Stream, &[u8])> {
     let rest = line.strip_suffix(b"\"}")?;
     // The time holds no quote, so the last one in reach opens it.
     let tail = rest.len().saturating_sub(stamp::LEN_MAX + 1);

@@ -119,10 +119,21 @@ pub fn write(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
         let last = if part.last { ", last" } else { "" };
         out.extend_from_slice(format!(" [part {}{last}]", part.index + 1).as_bytes());
     }
+    if part.is_none()
+        && !style.nanoseconds
+        && let Some((micros, [_, ..])) = time.split_first_chunk::<{ stamp::MICROS_LEN }>()
+    {
+        // Nearly every line: all behind the text is of one length, and is copied in one piece.
+        let mut end = *END;
+        end[END_ID..END_ID + PREFIX].copy_from_slice(&prefix.0);
+        end[END_ID + PREFIX..][..OFFSET].copy_from_slice(&eight_digits(offset));
+        end[END_TIME..][..stamp::MICROS_LEN].copy_from_slice(micros);
+        return out.extend_from_slice(&end);
+    }
     out.extend_from_slice(b"\",\"id\":\"");
     let mut id = [0; ID_BYTES_MAX];
     id[..PREFIX].copy_from_slice(&prefix.0);
-    digits(offset, &mut id[PREFIX..PREFIX + OFFSET]);
+    id[PREFIX..PREFIX + OFFSET].copy_from_slice(&eight_digits(offset));
     match part {
         None => out.extend_from_slice(&id[..PREFIX + OFFSET]),
         Some(part) => {
@@ -142,6 +153,26 @@ pub fn write(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
         stamp::write_micros(time, out);
     }
     out.extend_from_slice(b"\"}");
+}
+
+/// All that stands behind the text of a whole line with a time of six digits or more.
+const END: &[u8; 77] =
+    br#"","id":"                              ","time":"                          Z"}"#;
+const END_ID: usize = 8;
+const END_TIME: usize = 48;
+
+/// [`digits`] of the lowest 40 bits: five bits are spread to each byte, and all bytes become
+/// digits at once.
+#[inline]
+fn eight_digits(value: u64) -> [u8; OFFSET] {
+    let bits = value & ((1 << 40) - 1);
+    let bits = (bits & 0x00ff_fff0_0000) << 12 | (bits & 0x000f_ffff);
+    let bits = (bits & 0x000f_fc00_000f_fc00) << 6 | (bits & 0x0000_03ff_0000_03ff);
+    let bits = (bits & 0x03e0_03e0_03e0_03e0) << 3 | (bits & 0x001f_001f_001f_001f);
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let letters = ((bits + (128 - 10) * ONES) >> 7) & ONES;
+    let letter_gap = u64::from(b'a' - b'0' - 10);
+    (bits + u64::from(b'0') * ONES + letter_gap * letters).to_be_bytes()
 }
 
 #[inline]
@@ -206,6 +237,39 @@ mod tests {
         assert_eq!(entry["data"], "a\tb [part 2, last]");
         assert_eq!(entry["time"], "2026-11-23T17:29:31.764048983Z");
         assert_eq!(entry["id"], "gi289144gi0000000000070000001100009ogg03");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn eight_digits_are_digits(value: u64) {
+            let mut slow = [0; OFFSET];
+            digits(value, &mut slow);
+            proptest::prop_assert_eq!(eight_digits(value), slow);
+        }
+
+        #[test]
+        fn an_entry_is_what_serde_json_reads(
+            offset in 0..1u64 << 40,
+            time in "20[0-9]{2}-01-02T03:04:05(\\.[0-9]{1,9})?Z",
+            text in "[ -!#-\\[\\]-~]{0,300}",
+        ) {
+            let prefix = IdPrefix::new(ContainerId([0x84; 32]), GenerationId(7));
+            let mut out = b"before".to_vec();
+            let entry = Entry { prefix: &prefix, offset, part: None, text: text.as_bytes(), time: time.as_bytes() };
+            write(&mut out, PLAIN, &entry);
+            let mut id = [0; PREFIX + OFFSET];
+            id[..PREFIX].copy_from_slice(&prefix.0);
+            digits(offset, &mut id[PREFIX..]);
+            let mut micros = Vec::new();
+            stamp::write_micros(time.as_bytes(), &mut micros);
+            let read: serde_json::Value = serde_json::from_slice(&out[6..]).unwrap();
+            let wanted = serde_json::json!({
+                "data": text,
+                "id": std::str::from_utf8(&id).unwrap(),
+                "time": std::str::from_utf8(&micros).unwrap(),
+            });
+            proptest::prop_assert_eq!(read, wanted);
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
 
 const BODY_BYTES_START: usize = 32 * 1024;
+/// More are given back: reading would wait for the memory.
+const SPARES_MAX: usize = 2;
 
 #[derive(Debug)]
 struct Sealed {
@@ -42,7 +44,8 @@ pub struct Outbox {
     sealed: BTreeMap<BatchId, Sealed>,
     gate: Gate,
     next: u64,
-    spare: Option<Vec<u8>>,
+    /// Memory of accepted bodies, for those to come.
+    spares: Vec<Vec<u8>>,
     in_flight: usize,
     in_flight_max: usize,
     batch_bytes_max: usize,
@@ -74,7 +77,7 @@ impl Outbox {
             sealed: BTreeMap::new(),
             gate: Gate::new(settings.seed),
             next: 1,
-            spare: None,
+            spares: Vec::new(),
             in_flight: 0,
             in_flight_max: settings.in_flight_max.max(1),
             batch_bytes_max: settings.batch_bytes_max,
@@ -105,12 +108,17 @@ impl Outbox {
         if entries == 0 {
             return None;
         }
-        let next = match self.spare.take() {
-            Some(spare) => spare,
-            // Behind: the next body will be a full one too.
-            None if !self.sealed.is_empty() => Vec::with_capacity(self.batch_bytes_max),
-            None => Vec::with_capacity(BODY_BYTES_START),
-        };
+        // Behind, the next body will be a full one too; caught up, memory is given back.
+        let is_behind = self.is_large(self.open.len());
+        if !is_behind {
+            self.spares.clear();
+        }
+        let next = self.spares.pop().unwrap_or_else(|| {
+            Vec::with_capacity(match is_behind {
+                true => self.batch_bytes_max,
+                false => BODY_BYTES_START,
+            })
+        });
         let body = std::mem::replace(&mut self.open, Batch::new(next)).seal();
         let id = BatchId(self.next);
         self.next += 1;
@@ -127,6 +135,11 @@ impl Outbox {
         Some((id, containers))
     }
 
+    /// A body of this length was not sealed by age.
+    fn is_large(&self, bytes: usize) -> bool {
+        bytes >= self.batch_bytes_max / 2
+    }
+
     /// Bytes held, the open body's possible growth included.
     pub fn memory_bytes(&self) -> usize {
         let sealed: usize = self
@@ -134,8 +147,8 @@ impl Outbox {
             .values()
             .map(|sealed| sealed.body.capacity())
             .sum();
-        let spare = self.spare.as_ref().map_or(0, Vec::capacity);
-        sealed + spare + self.open.memory_bytes().max(self.batch_bytes_max)
+        let spares: usize = self.spares.iter().map(Vec::capacity).sum();
+        sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
     }
 
     /// Batches being sent, and all that are sealed.
@@ -197,13 +210,11 @@ impl Outbox {
         }
         let sealed = self.sealed.remove(&batch)?;
         let bytes = sealed.body.len();
-        if let Ok(body) = Arc::try_unwrap(sealed.body)
-            && !self.sealed.is_empty()
-            && self.spare.is_none()
+        if self.is_large(bytes)
+            && self.spares.len() < SPARES_MAX
+            && let Ok(body) = Arc::try_unwrap(sealed.body)
         {
-            self.spare = Some(body);
-        } else if self.sealed.is_empty() {
-            self.spare = None;
+            self.spares.push(body);
         }
         Some(Accepted {
             containers: sealed.containers,

@@ -6,7 +6,8 @@ use std::time::Duration;
 pub const SECONDS_LEN: usize = 19;
 /// Longest time: nine digits and the `Z`.
 pub const LEN_MAX: usize = 30;
-const MICROS_LEN: usize = 26;
+/// Length of a time up to its sixth digit behind the second, without the `Z`.
+pub const MICROS_LEN: usize = 26;
 
 /// True for a time exactly as dockerd writes it (RFC3339Nano in UTC) that the calendar has: a
 /// damaged one could make the service refuse a whole request.
@@ -30,7 +31,9 @@ pub fn is_valid(time: &[u8]) -> bool {
         }
 }
 
-fn is_on_calendar(seconds: &[u8; SECONDS_LEN]) -> bool {
+/// The calendar and the clock have this time. Digits must stand where they should.
+#[inline]
+pub(crate) fn is_on_calendar(seconds: &[u8; SECONDS_LEN]) -> bool {
     let two = |at: usize| (seconds[at] - b'0') * 10 + (seconds[at + 1] - b'0');
     let (century, year, month, day) = (two(0), two(2), two(5), two(8));
     let month_days = match month {
