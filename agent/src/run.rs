@@ -98,7 +98,12 @@ pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
         region: config.oci.region.clone(),
         ..ConfigSource::process()
     };
-    let credentials = Credentials::load(config.oci.auth, &source)?;
+    let choice = Credentials::choice(config.oci.auth, &source)?;
+    tracing::info!("signing in with {}: {}", choice.kind.name(), choice.reason);
+    for warning in Credentials::warnings(choice.kind, &source) {
+        tracing::warn!("{warning}");
+    }
+    let credentials = Credentials::load(choice.kind, &source)?;
     let options = ClientOptions {
         connect_timeout: config.send.connect_timeout,
         request_timeout: config.send.timeout,

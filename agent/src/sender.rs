@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use agent_core::{BatchId, Outcome};
 use bytes::Bytes;
@@ -34,6 +36,8 @@ pub struct Sender {
     encoding: ContentEncoding,
     sealed: HashMap<BatchId, Sealed>,
     last_error: Arc<Mutex<Option<String>>>,
+    /// A session is about to end, and that has been said.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Sender {
@@ -52,6 +56,7 @@ impl Sender {
             encoding,
             sealed: HashMap::new(),
             last_error,
+            is_ending: Arc::default(),
         }
     }
 
@@ -78,6 +83,7 @@ impl Sender {
             .clone();
         let (client, log_id) = (self.client.clone(), self.log_id.clone());
         let last_error = Arc::clone(&self.last_error);
+        let is_ending = Arc::clone(&self.is_ending);
         self.runtime.spawn(async move {
             let result = client
                 .put_logs(&log_id, sealed.bytes, &sealed.sha256, encoding)
@@ -94,6 +100,7 @@ impl Sender {
             }
             *last = error;
             drop(last);
+            name_expiry(&client, &is_ending);
             answer(outcome);
         });
     }
@@ -116,6 +123,15 @@ fn seal(body: Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
     };
     let sha256 = oci::digest(&bytes);
     Sealed { bytes, sha256 }
+}
+
+/// Says once that somebody has to renew the credentials, before they end.
+fn name_expiry(client: &LogClient, is_ending: &AtomicBool) {
+    let warning = client.credentials().expiry_warning(SystemTime::now());
+    let was_said = is_ending.swap(warning.is_some(), Ordering::Relaxed);
+    if let Some(warning) = warning.filter(|_| !was_said) {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn outcome(error: &Error) -> Outcome {
