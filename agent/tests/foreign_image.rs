@@ -73,7 +73,7 @@ impl World {
     }
 
     /// As deploy/agent/compose.yaml starts it, but for the network and the paths.
-    fn start_agent(&self) -> DockerContainer {
+    fn start_agent(&self, page_bytes: u32) -> DockerContainer {
         let arch = foreign();
         let dir = self.dir.path().display();
         let containers_dir = self.engine.containers_dir().display();
@@ -92,6 +92,8 @@ impl World {
                 "--volume={}:/etc/platform-agent/agent.toml:ro",
                 config.display()
             ),
+            // qemu shows its program pages of this size.
+            format!("--env=QEMU_PAGESIZE={page_bytes}"),
             format!("--env=PLATFORM_AGENT_OCI__CA_BUNDLE={dir}/authority.pem"),
         ];
         let spec = ContainerSpec {
@@ -146,11 +148,10 @@ impl World {
     }
 }
 
-#[test]
-fn the_other_architectures_image_ships_logs_over_tls() {
+fn ships_logs_over_tls(page_bytes: u32) {
     let world = World::start();
     assert!(world.emulator.url().starts_with("https://"));
-    let agent = world.start_agent();
+    let agent = world.start_agent(page_bytes);
     let (writer, lines) = world.start_writer();
     wait::until("the writer's lines", SOON, || {
         Ok((world.arrived(writer.name()).len() >= lines.len()).then_some(()))
@@ -169,4 +170,15 @@ fn the_other_architectures_image_ships_logs_over_tls() {
     let log = agent.logs().unwrap();
     assert_eq!(agent.exit_code().unwrap(), Some(0), "{log}");
     assert!(log.contains("signing in with api_key"), "{log}");
+}
+
+#[test]
+fn the_other_architectures_image_ships_logs_over_tls() {
+    ships_logs_over_tls(4 << 10);
+}
+
+/// As Oracle Linux on Arm may have them.
+#[test]
+fn so_it_does_with_pages_of_64_kib() {
+    ships_logs_over_tls(64 << 10);
 }
