@@ -21,7 +21,7 @@ variable "compartment_id" {
 
 variable "region" {
   type        = string
-  description = "The home region: dynamic groups are made there"
+  description = "The home region: dynamic groups are made there; the bucket is too"
 }
 
 variable "name" {
@@ -108,10 +108,13 @@ locals {
   log_statements = [
     "Allow ${local.group} to use log-content ${local.place} where target.loggroup.id = '${oci_logging_log_group.this.id}'",
   ]
-  backup_statements = var.bucket == "" ? [] : [
+  backup_statements = var.bucket == "" ? [] : concat([
     "Allow ${local.group} to read buckets ${local.place} where target.bucket.name = '${var.bucket}'",
     "Allow ${local.group} to manage objects ${local.place} where all {target.bucket.name = '${var.bucket}', any {${local.permissions}}}",
-  ]
+    ], var.multipart ? [
+    # Clears away uploads that were given up: Object Storage does it itself, and needs the right to.
+    "Allow service objectstorage-${var.region} to manage object-family ${local.place} where target.bucket.name = '${var.bucket}'",
+  ] : [])
 }
 
 resource "oci_identity_policy" "this" {
@@ -119,6 +122,23 @@ resource "oci_identity_policy" "this" {
   name           = var.name
   description    = "Least rights of platform-agent and platform-ops"
   statements     = concat(local.log_statements, local.backup_statements)
+}
+
+# Fails while the policy does not apply yet: apply again after some minutes.
+resource "oci_objectstorage_object_lifecycle_policy" "backups" {
+  count      = var.bucket != "" && var.multipart ? 1 : 0
+  namespace  = data.oci_objectstorage_namespace.this.namespace
+  bucket     = oci_objectstorage_bucket.backups[0].name
+  depends_on = [oci_identity_policy.this]
+
+  rules {
+    name        = "given-up-uploads"
+    target      = "multipart-uploads"
+    action      = "ABORT"
+    time_amount = 7
+    time_unit   = "DAYS"
+    is_enabled  = true
+  }
 }
 
 output "log_id" {

@@ -7,12 +7,14 @@
 #
 #   COMPARTMENT   holds the instance, the log and the bucket
 #   BUCKET        for backups; leave it out to have logs alone
-#   MULTIPART=1   allows backups larger than one part: see README.md, "Backups"
+#   MULTIPART=1   allows backups larger than one part: see README.md, "Backups"; needs REGION
+#   REGION        the bucket's region, such as eu-frankfurt-1
 #   NAME          what the groups and policies are called (default: platform)
 set -euo pipefail
 : "${TENANCY:?the tenancy OCID}" "${COMPARTMENT:?the compartment OCID}"
 name=${NAME:-platform}
 bucket=${BUCKET:-}
+[ -z "${MULTIPART:-}" ] || : "${REGION:?the region of the bucket}"
 
 get() { oci "$@" --raw-output; }
 # OCIDs are made before they can be used: new groups and policies take minutes to apply.
@@ -39,11 +41,26 @@ if [ -n "$bucket" ]; then
         "Allow dynamic-group $name to read buckets in compartment id $COMPARTMENT where target.bucket.name = '$bucket'"
         "Allow dynamic-group $name to manage objects in compartment id $COMPARTMENT where all {target.bucket.name = '$bucket', any {$permissions}}"
     )
+    # Clears away uploads that were given up: Object Storage does it itself, and needs the right to.
+    [ -z "${MULTIPART:-}" ] || statements+=(
+        "Allow service objectstorage-$REGION to manage object-family in compartment id $COMPARTMENT where target.bucket.name = '$bucket'"
+    )
     # What is there stays as it is for so long, whatever a policy allows.
     made os retention-rule create --bucket-name "$bucket" --display-name keep --time-amount 14 --time-unit DAYS >/dev/null
 fi
 joined=$(printf ', "%s"' "${statements[@]}")
 made iam policy create --compartment-id "$COMPARTMENT" --name "$name" \
     --description 'Least rights of platform-agent and platform-ops' --statements "[${joined#, }]" >/dev/null
+
+if [ -n "${MULTIPART:-}" ]; then
+    attempt=1
+    until get os object-lifecycle-policy put --bucket-name "$bucket" --force --items '[{"name": "given-up-uploads",
+            "target": "multipart-uploads", "action": "ABORT", "timeAmount": 7, "timeUnit": "DAYS", "isEnabled": true}]' >/dev/null; do
+        [ $attempt -lt 20 ] || { echo "setup: no lifecycle rule yet; repeat the last command later" >&2 && break; }
+        echo "setup: the policy does not apply yet, once more in 30 s" >&2
+        sleep 30
+        attempt=$((attempt + 1))
+    done
+fi
 
 echo "$log"
