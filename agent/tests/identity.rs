@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -143,6 +144,35 @@ impl World {
             .add_fault(Fault::parse(&format!("{fault},count={count}")).unwrap());
         self.wait(fault, || self.emulator.faults().is_empty());
         self.wait_for_tokens(fault, 1);
+    }
+}
+
+/// Neither a config file nor a resource principal nor an instance: an error, and not a hang.
+#[test]
+fn without_any_credentials_it_ends_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    // Its port is free again: whoever connects is refused.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metadata = format!("http://{}/opc/v2", nobody.local_addr().unwrap());
+    drop(nobody);
+    let output = Command::new(env!("CARGO_BIN_EXE_platform-agent"))
+        .arg("run")
+        .env("HOME", dir.path())
+        .env("OCI_METADATA_BASE_URL", metadata)
+        .env("PLATFORM_AGENT_STATE__DIR", dir.path().join("state"))
+        .env("PLATFORM_AGENT_SOURCE__CONTAINERS_DIR", dir.path())
+        .env("PLATFORM_AGENT_LOGGING__LOG_ID", LOG_ID)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for words in [
+        "signing in with instance_principal: there is no",
+        "the instance metadata service",
+        "exists only on an OCI compute instance",
+        "choose another auth",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
     }
 }
 
