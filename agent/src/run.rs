@@ -28,6 +28,7 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// Whatever keeps it from starting.
 pub fn run(config: &Config) -> Result<()> {
+    name_credentials(config)?;
     let started = Instant::now();
     let store = Store::open(&config.state.dir)?;
     let core = pipeline(config, &store)?;
@@ -98,12 +99,7 @@ pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
         region: config.oci.region.clone(),
         ..ConfigSource::process()
     };
-    let choice = Credentials::choice(config.oci.auth, &source)?;
-    tracing::info!("signing in with {}: {}", choice.kind.name(), choice.reason);
-    for warning in Credentials::warnings(choice.kind, &source) {
-        tracing::warn!("{warning}");
-    }
-    let credentials = Credentials::load(choice.kind, &source)?;
+    let credentials = Credentials::load(config.oci.auth, &source)?;
     let options = ClientOptions {
         connect_timeout: config.send.connect_timeout,
         request_timeout: config.send.timeout,
@@ -119,6 +115,22 @@ pub fn log_client(config: &Config, runtime: &Runtime) -> Result<LogClient> {
         }
     };
     Ok(LogClient::new(client, endpoint))
+}
+
+/// Says who signs in, why, and what is wrong with the files that hold the secrets.
+fn name_credentials(config: &Config) -> Result<()> {
+    let oci = &config.oci;
+    let source = ConfigSource {
+        file: oci.config_file.clone(),
+        profile: oci.profile.clone(),
+        ..ConfigSource::process()
+    };
+    let choice = Credentials::choice(oci.auth, &source)?;
+    tracing::info!("signing in with {}: {}", choice.kind.name(), choice.reason);
+    for warning in Credentials::warnings(choice.kind, &source) {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
 }
 
 fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {

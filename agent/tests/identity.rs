@@ -99,9 +99,13 @@ impl World {
             ("OCI_METADATA_BASE_URL", format!("{url}/opc/v2")),
             ("OCI_CLI_FEDERATION_ENDPOINT", format!("{url}/v1/x509")),
         ];
-        let binary = Path::new(env!("CARGO_BIN_EXE_platform-agent"));
-        let log = dir.path().join("agent.log");
-        let agent = AgentProcess::start_with(binary, &config, &log, &environment).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_platform-agent"));
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .envs(environment);
+        let agent = AgentProcess::run(&mut command, &dir.path().join("agent.log")).unwrap();
         Self {
             dir,
             emulator,

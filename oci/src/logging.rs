@@ -80,11 +80,6 @@ impl LogClient {
         Self { client, endpoint }
     }
 
-    /// Whose requests these are.
-    pub fn credentials(&self) -> &Credentials {
-        self.client.credentials()
-    }
-
     /// One attempt at PutLogs, signed afresh; no retry but the one that
     /// follows a 401 when renewed credentials could be had. `body` is a whole `PutLogsDetails` in
     /// JSON, sent without a copy; `sha256` is the digest of its bytes as they are.
@@ -126,6 +121,11 @@ impl LogClient {
             request_id: answer.header("opc-request-id"),
             date: answer.date(),
         })
+    }
+
+    /// Whose requests these are.
+    pub fn credentials(&self) -> &Credentials {
+        self.client.credentials()
     }
 }
 
