@@ -1,6 +1,6 @@
 # The only entry points; `make help` lists them. Each is a script of its own in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-short lint lint-deps image soak
+.PHONY: help demo test bench bench-short lint lint-deps image dist soak
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,9 +23,13 @@ lint: ## formatting, clippy, documentation, house limits, dependencies
 lint-deps: ## licences, sources and banned crates of the dependency tree
 	@scripts/lint-deps
 
-image: ## build the agent's container image
+image: ## build the agent's container image, for amd64 and arm64
 	@scripts/docker-engine
-	@scripts/agent-image
+	@scripts/agent-image amd64 arm64
+
+dist: ## make the release archives for both, in dist/: image, platform-ops, deploy/, SBOM
+	@scripts/docker-engine
+	@scripts/dist amd64 arm64
 
 soak: ## the test of rotation, kills and outages for ten minutes, or SOAK=seconds
 	@scripts/soak $(SOAK)

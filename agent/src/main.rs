@@ -32,6 +32,9 @@ const IN_USE: u8 = 3;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = oci::forbid_core_dumps() {
+        return fail(FAILED, &format!("failed to switch core dumps off: {error}"));
+    }
     if matches!(cli.command, Command::Defaults) {
         return print(config::DEFAULT_TOML);
     }

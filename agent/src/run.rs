@@ -28,6 +28,7 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// Whatever keeps it from starting.
 pub fn run(config: &Config) -> Result<()> {
+    name_credentials(config)?;
     let started = Instant::now();
     // Before any thread is started: they inherit it.
     priority::stand_back(config.limits.nice);
@@ -142,6 +143,22 @@ pub fn log_client_of(
         }
     };
     Ok(LogClient::new(client, endpoint))
+}
+
+/// Says who signs in, why, and what is wrong with the files that hold the secrets.
+fn name_credentials(config: &Config) -> Result<()> {
+    let oci = &config.oci;
+    let source = ConfigSource {
+        file: oci.config_file.clone(),
+        profile: oci.profile.clone(),
+        ..ConfigSource::process()
+    };
+    let choice = Credentials::choice(oci.auth, &source)?;
+    tracing::info!("signing in with {}: {}", choice.kind.name(), choice.reason);
+    for warning in Credentials::warnings(choice.kind, &source) {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
 }
 
 fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use agent_core::{BatchId, Outcome};
 use bytes::Bytes;
@@ -45,6 +47,8 @@ pub struct Sender {
     encoding: ContentEncoding,
     sealed: HashMap<BatchId, Sealed>,
     last_error: Arc<Mutex<Option<String>>>,
+    /// A session is about to end, and that has been said.
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Sender {
@@ -63,6 +67,7 @@ impl Sender {
             encoding,
             sealed: HashMap::new(),
             last_error,
+            is_ending: Arc::default(),
         }
     }
 
@@ -90,6 +95,7 @@ impl Sender {
         let bytes = sealed.bytes(body);
         let (client, log_id) = (self.client.clone(), self.log_id.clone());
         let last_error = Arc::clone(&self.last_error);
+        let is_ending = Arc::clone(&self.is_ending);
         self.runtime.spawn(async move {
             let result = client
                 .put_logs(&log_id, bytes, &sealed.sha256, encoding)
@@ -106,6 +112,7 @@ impl Sender {
             }
             *last = error;
             drop(last);
+            name_expiry(&client, &is_ending);
             answer(outcome);
         });
     }
@@ -129,6 +136,15 @@ pub fn seal(body: &[u8], encoding: ContentEncoding) -> Sealed {
     };
     let sha256 = oci::digest(gzip.as_deref().unwrap_or(body));
     Sealed { gzip, sha256 }
+}
+
+/// Says once that somebody has to renew the credentials, before they end.
+fn name_expiry(client: &LogClient, is_ending: &AtomicBool) {
+    let warning = client.credentials().expiry_warning(SystemTime::now());
+    let was_said = is_ending.swap(warning.is_some(), Ordering::Relaxed);
+    if let Some(warning) = warning.filter(|_| !was_said) {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn outcome(error: &Error) -> Outcome {

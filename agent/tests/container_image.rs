@@ -6,10 +6,12 @@
 mod harness;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use fixtures::burst::Burst;
 use fixtures::docker_engine::{ContainerSpec, DockerContainer, DockerEngine, LOG_BURST_IMAGE};
+use fixtures::emulator::{Emulator, Options};
 use fixtures::wait;
 
 use harness::Harness;
@@ -141,4 +143,50 @@ fn the_image_ships_logs_without_a_capability_and_stops_in_time() {
         "the agent's own log is not shipped"
     );
     harness.assert_nothing_was_cut_or_dropped();
+}
+
+/// On a bridge, as deployed: the instance's services are reached through the host.
+#[test]
+fn the_image_signs_in_as_the_instance_it_runs_on() {
+    let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u32;
+    let run = format!("instance-{seed:08x}");
+    let engine = DockerEngine::connect().unwrap();
+    let emulator = Emulator::start(Options {
+        listen: SocketAddr::from(([0, 0, 0, 0], 0)),
+        ..Options::default()
+    })
+    .unwrap();
+    let url = format!("http://instance-services:{}", emulator.address().port());
+    let containers_dir = engine.containers_dir().display();
+    let options = [
+        "--user=0:0".to_owned(),
+        "--cap-drop=ALL".to_owned(),
+        "--security-opt=no-new-privileges:true".to_owned(),
+        "--read-only".to_owned(),
+        "--tmpfs=/var/lib/platform-agent".to_owned(),
+        "--add-host=instance-services:host-gateway".to_owned(),
+        format!("--volume={containers_dir}:{containers_dir}:ro"),
+        format!("--env=OCI_METADATA_BASE_URL={url}/opc/v2"),
+        format!("--env=OCI_CLI_FEDERATION_ENDPOINT={url}/v1/x509"),
+        format!("--env=PLATFORM_AGENT_SOURCE__CONTAINERS_DIR={containers_dir}"),
+        format!("--env=PLATFORM_AGENT_SOURCE__INCLUDE={run}-writer"),
+        "--env=PLATFORM_AGENT_LOGGING__LOG_ID=ocid1.log.oc1..x".to_owned(),
+        format!("--env=PLATFORM_AGENT_LOGGING__ENDPOINT={url}"),
+    ];
+    let agent = engine
+        .start(&ContainerSpec {
+            name: format!("{run}-agent"),
+            run: run.clone(),
+            image: IMAGE.to_owned(),
+            options: options.to_vec(),
+            arguments: vec!["run".to_owned()],
+        })
+        .unwrap();
+    let (_writer, burst) = start_writer(&engine, &run);
+    wait::until("the writer's lines", SOON, || {
+        Ok((emulator.summary().ids >= burst.lines).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", agent.logs().unwrap()));
+    let log = agent.logs().unwrap();
+    assert!(log.contains("signing in with instance_principal"), "{log}");
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
-use x509_cert::der::Decode as _;
+use x509_cert::der::{Decode as _, Encode as _};
 
 use crate::error::{Error, Result};
 use crate::key::colon_hex;
@@ -48,14 +48,22 @@ impl Certificate {
         colon_hex(digest(&SHA256, &self.der).as_ref())
     }
 
+    /// The public key as X.509 SubjectPublicKeyInfo DER.
+    ///
+    /// # Errors
+    /// When the certificate is malformed.
+    pub(crate) fn public_key_der(&self) -> Result<Vec<u8>> {
+        let certificate = self.parse()?;
+        let info = certificate.tbs_certificate().subject_public_key_info();
+        info.to_der().map_err(malformed)
+    }
+
     /// The OCID of the tenancy, from the subject.
     ///
     /// # Errors
     /// When the certificate is malformed or names none.
     pub(crate) fn tenancy(&self) -> Result<String> {
-        let certificate = x509_cert::Certificate::from_der(&self.der).map_err(|error| {
-            Error::credentials(format!("the instance's certificate is malformed: {error}"))
-        })?;
+        let certificate = self.parse()?;
         let subject = certificate.tbs_certificate().subject();
         let values = subject
             .iter()
@@ -69,4 +77,12 @@ impl Certificate {
             Error::credentials("the instance's certificate names no tenancy (opc-tenant)")
         })
     }
+
+    fn parse(&self) -> Result<x509_cert::Certificate> {
+        x509_cert::Certificate::from_der(&self.der).map_err(malformed)
+    }
+}
+
+fn malformed(error: x509_cert::der::Error) -> Error {
+    Error::credentials(format!("the instance's certificate is malformed: {error}"))
 }

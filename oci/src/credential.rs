@@ -1,6 +1,6 @@
 //! Who signs a request: the kinds of credentials that Oracle Cloud's tools accept.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::api_key::ApiKey;
 use crate::config::{ConfigSource, Profile, SECURITY_TOKEN_FILE, USER, is_complete};
@@ -9,7 +9,7 @@ use crate::instance_principal::InstancePrincipal;
 use crate::permission;
 use crate::region::Region;
 use crate::resource_principal::{self, ResourcePrincipal};
-use crate::session_token::SessionToken;
+use crate::session_token::{self, SessionToken};
 use crate::signer::Signer;
 use crate::transport::Transport;
 
@@ -38,6 +38,16 @@ const KINDS: [AuthKind; 5] = [
 ];
 
 impl AuthKind {
+    /// Whom a policy for these credentials names, as in `allow <this> to use log-content in …`.
+    pub fn grantee(self) -> &'static str {
+        match self {
+            Self::ApiKey | Self::SecurityToken => "group <the user's group>",
+            Self::InstancePrincipal => "dynamic-group <a group that matches this instance>",
+            Self::ResourcePrincipal => "dynamic-group <a group that matches this resource>",
+            Self::Auto => "<group or dynamic-group>",
+        }
+    }
+
     /// The name that configuration uses.
     pub fn name(self) -> &'static str {
         match self {
@@ -63,6 +73,9 @@ impl std::str::FromStr for AuthKind {
             })
     }
 }
+
+/// A session is renewed by a person, who needs a little time.
+const EXPIRY_WARNING: Duration = Duration::from_secs(10 * 60);
 
 /// The kind that `auto` stands for, and why, for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +158,18 @@ impl Credentials {
         })
     }
 
+    /// The kind that `auth` stands for, and why: as [`Self::choose`] for `auto`.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn choice(auth: AuthKind, source: &ConfigSource) -> Result<Choice> {
+        if auth == AuthKind::Auto {
+            return Self::choose(source);
+        }
+        let reason = "it is configured".to_owned();
+        Ok(Choice { kind: auth, reason })
+    }
+
     /// Which kind these are.
     pub fn kind(&self) -> AuthKind {
         match self {
@@ -165,6 +190,24 @@ impl Credentials {
         }
     }
 
+    /// What to say shortly before a session ends that nobody has renewed; `None` while there is
+    /// time, and for what renews itself.
+    pub fn expiry_warning(&self, now: SystemTime) -> Option<String> {
+        let Self::SessionToken(session) = self else {
+            return None;
+        };
+        let expires = session.expires();
+        let left = expires.duration_since(now).unwrap_or_default();
+        (left < EXPIRY_WARNING).then(|| {
+            format!(
+                "the security token ends on {}, in {} minutes: {}",
+                httpdate::fmt_http_date(expires),
+                left.as_secs().div_ceil(60),
+                session_token::RENEW
+            )
+        })
+    }
+
     /// Why the last renewal of a token failed, until one succeeds.
     pub fn renewal_error(&self) -> Option<Error> {
         match self {
@@ -175,8 +218,8 @@ impl Credentials {
 
     /// What an operator should hear about the files of `source`: those that others can read.
     pub fn warnings(auth: AuthKind, source: &ConfigSource) -> Vec<String> {
-        match auth {
-            AuthKind::ApiKey | AuthKind::SecurityToken => permission::warnings(source),
+        match Self::choice(auth, source).map(|choice| choice.kind) {
+            Ok(AuthKind::ApiKey | AuthKind::SecurityToken) => permission::warnings(source),
             _ => Vec::new(),
         }
     }

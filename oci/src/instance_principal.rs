@@ -21,6 +21,8 @@ use crate::transport::Transport;
 
 /// Renewing ahead of time delays one request; not for longer than this.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often certificate and key are asked for until they match.
+const PROOF_LOOKS: u32 = 3;
 /// A token that lives for less is over before it is of use.
 const LIFETIME_MIN: Duration = Duration::from_secs(5);
 
@@ -191,8 +193,20 @@ impl InstancePrincipal {
         Ok((Session { signer, expires }, lifetime))
     }
 
-    /// Asked anew at each renewal: OCI rotates certificate and key several times a day.
+    /// Asked anew at each renewal: OCI rotates certificate and key several times a day. They come
+    /// one by one, so a rotation can fall between them.
     async fn proof(&self) -> Result<Proof> {
+        for _ in 0..PROOF_LOOKS {
+            let proof = self.look().await?;
+            if proof.certificate.public_key_der()? == proof.key.public_key_der() {
+                return Ok(proof);
+            }
+        }
+        let text = "the instance's certificate and key do not belong together";
+        Err(Error::credentials(text).with_hint("the metadata service may be rotating them: wait"))
+    }
+
+    async fn look(&self) -> Result<Proof> {
         let certificates = self.metadata.get("/identity/cert.pem").await?;
         let key = self.metadata.get("/identity/key.pem").await?;
         let intermediates = self.metadata.get("/identity/intermediate.pem").await?;

@@ -5,7 +5,7 @@
 //! use oci::{AuthKind, Client, ClientOptions, ConfigSource, ContentEncoding, Credentials};
 //! use oci::{Endpoint, LogClient, Service};
 //!
-//! let credentials = Credentials::load(AuthKind::ApiKey, &ConfigSource::process())?;
+//! let credentials = Credentials::load(AuthKind::Auto, &ConfigSource::process())?;
 //! let client = Client::new(credentials, &ClientOptions::default())?;
 //! let endpoint = Endpoint::of(Service::LoggingIngestion, &client.region().await?)?;
 //! let logs = LogClient::new(client, endpoint);
@@ -21,6 +21,7 @@ mod certificate;
 mod client;
 mod clock;
 mod config;
+mod core_dump;
 mod credential;
 mod endpoint;
 mod environment;
@@ -48,6 +49,7 @@ mod trust;
 pub use api_key::ApiKey;
 pub use client::{Client, ClientOptions};
 pub use config::ConfigSource;
+pub use core_dump::forbid_core_dumps;
 pub use credential::{AuthKind, Choice, Credentials};
 pub use endpoint::{Endpoint, Service};
 pub use environment::Environment;

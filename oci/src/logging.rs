@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, HeaderValue};
 
 use crate::client::Client;
+use crate::credential::{AuthKind, Credentials};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::Body;
@@ -121,7 +122,7 @@ impl LogClient {
             .client
             .post(&self.endpoint, &target, body)
             .await
-            .map_err(with_hint)?;
+            .map_err(|error| with_hint(error, self.client.credentials().kind()))?;
         if answer.status != StatusCode::OK {
             // Another 2xx is not what the page calls accepted; a line must not hang on a guess.
             return Err(Error::new(
@@ -135,14 +136,25 @@ impl LogClient {
             date: answer.date(),
         })
     }
+
+    /// Whose requests these are.
+    pub fn credentials(&self) -> &Credentials {
+        self.client.credentials()
+    }
 }
 
-fn with_hint(error: Error) -> Error {
+fn with_hint(error: Error, auth: AuthKind) -> Error {
+    let policy = format!(
+        "allow {} to use log-content in compartment <the log's compartment>",
+        auth.grantee()
+    );
     match error.kind() {
-        ErrorKind::NotFound => error.with_hint(
-            "check the log's OCID and region, and that a policy says: allow dynamic-group <group> \
-             to use log-content in compartment <compartment>; a new policy takes minutes to apply",
-        ),
+        // OCI hides what it forbids: the two are told apart by looking.
+        ErrorKind::NotFound => error.with_hint(format!(
+            "check the log's OCID and region, and that a policy says: {policy}; a new policy takes \
+             minutes to apply"
+        )),
+        ErrorKind::Forbidden => error.with_hint(format!("add a policy: {policy}")),
         _ => error,
     }
 }

@@ -165,3 +165,72 @@ fn explain(error: Error, unconnected: bool) -> Error {
          against it); elsewhere choose another auth",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers every request with `status`, on connections of its own.
+    async fn service(status: &'static str) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/opc/v2", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = [0; 4096];
+                let _ = stream.read(&mut head).await.unwrap();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Url::parse(&url).unwrap()
+    }
+
+    async fn silent() -> Url {
+        // Free again at once: nobody listens there.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Url::parse(&format!("http://{}/opc/v2", listener.local_addr().unwrap())).unwrap()
+    }
+
+    fn metadata(bases: Vec<Url>) -> Metadata {
+        let metadata = Metadata::new(&Environment::default()).unwrap();
+        Metadata { bases, ..metadata }
+    }
+
+    #[test]
+    fn both_addresses_of_the_service_are_known() {
+        let bases = metadata_bases(&Environment::default());
+        assert_eq!(bases, ["169.254.169.254", "[fd00:c1::a9fe:a9fe]"]);
+        let named = Environment::from_iter([(BASE_URL_VARIABLE, "http://[::1]:8099/opc/v2/")]);
+        assert_eq!(metadata_bases(&named), ["[::1]"]);
+    }
+
+    fn metadata_bases(environment: &Environment) -> Vec<String> {
+        let metadata = Metadata::new(environment).unwrap();
+        let hosts = metadata
+            .bases
+            .iter()
+            .map(|base| base.host_str().unwrap().to_owned());
+        hosts.collect()
+    }
+
+    /// An IPv6-only subnet has the second address alone.
+    #[tokio::test]
+    async fn silence_leads_to_the_other_address_and_stays_there() {
+        let metadata = metadata(vec![silent().await, service("200 OK").await]);
+        assert_eq!(*metadata.get("/instance/region").await.unwrap(), "ok");
+        assert_eq!(metadata.preferred.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer() {
+        let metadata = metadata(vec![service("401 No").await, service("200 OK").await]);
+        let error = metadata.get("/instance/region").await.unwrap_err();
+        assert_eq!(error.status(), Some(401));
+    }
+}

@@ -187,6 +187,56 @@ mod tests {
         assert_eq!(refresh.step(at(10)), Step::Renew);
     }
 
+    /// A made-up random number: the run is the same for the same seed.
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    /// Ten days of 90-second tokens, a request a second, an issuer that refuses for up to three
+    /// minutes at random, and services that refuse good tokens now and then.
+    #[test]
+    fn ten_days_of_short_tokens_and_refusals() {
+        const DAYS: u64 = 10;
+        const LIFETIME: u64 = 90;
+        let mut seed = 0x9e37_79b9_7f4a_7c15;
+        let mut refresh = Refresh::default();
+        let mut end = 0;
+        let (mut refuses_until, mut asked, mut without, mut refused) = (0, 0u64, 0u64, 0u64);
+        for second in 0..DAYS * 24 * 3600 {
+            if random(&mut seed).is_multiple_of(1200) {
+                refuses_until = second + random(&mut seed) % 180;
+                refused += refuses_until - second;
+            }
+            if random(&mut seed).is_multiple_of(3600) {
+                refresh.refused(at(second));
+            }
+            if matches!(refresh.step(at(second)), Step::Renew | Step::UseAndRenew) {
+                asked += 1;
+                if second < refuses_until {
+                    refresh.failed(at(second), failure(), 1.0);
+                } else {
+                    refresh.renewed(at(second), at(LIFETIME));
+                    end = second + LIFETIME;
+                }
+            }
+            match refresh.step(at(second)) {
+                Step::Use | Step::UseAndRenew => assert!(second < end, "a token past its end"),
+                // Only as long as the issuer refuses, and one wait more.
+                Step::Fail | Step::Renew => {
+                    assert!(second < refuses_until + BACKOFF_MAX.as_secs());
+                    without += 1;
+                }
+            }
+        }
+        let needed = DAYS * 24 * 3600 / (LIFETIME / 2);
+        assert!(asked >= needed, "{asked} < {needed}");
+        assert!(asked < needed * 2, "the issuer is asked {asked} times");
+        assert!(0 < without && without < refused, "{without} of {refused} s");
+    }
+
     proptest! {
         /// Whatever the issuer does, a token is used only while it lives, and a caller without one
         /// never waits for longer than the longest backoff.

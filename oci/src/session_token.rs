@@ -12,7 +12,7 @@ use crate::reload::{Reloading, TokenSigner};
 use crate::signer::Signer;
 use crate::token::Token;
 
-const RENEW: &str = "renew it with: oci session refresh, or: oci session authenticate";
+pub(crate) const RENEW: &str = "renew it with: oci session refresh, or: oci session authenticate";
 
 /// A user's session: a token of at most an hour, and the key it is for. Both files are read again
 /// when they change, so that `oci session refresh` is all it takes to go on.

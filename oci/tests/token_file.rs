@@ -6,6 +6,7 @@ mod server;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use oci::{
@@ -142,6 +143,53 @@ async fn an_expired_token_is_named_before_anything_is_sent() {
     write(&home, "token", &jwt("new", FUTURE));
     put(&client).await.unwrap();
     assert_eq!(key_ids(&server), [format!("ST${}", jwt("new", FUTURE))]);
+}
+
+#[test]
+fn a_sessions_end_is_named_ahead_and_nothing_elses() {
+    let home = home();
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let warning = |auth, source, before_end: Duration| {
+        let credentials = Credentials::load(auth, source).unwrap();
+        let now = UNIX_EPOCH + Duration::from_secs(FUTURE) - before_end;
+        credentials.expiry_warning(now)
+    };
+    let session = session(&home);
+    assert_eq!(
+        warning(AuthKind::SecurityToken, &session, minutes(11)),
+        None
+    );
+    let text = warning(AuthKind::SecurityToken, &session, minutes(9)).unwrap();
+    assert!(
+        text.contains("in 9 minutes") && text.contains("oci session refresh"),
+        "{text}"
+    );
+    let resource = resource(&home);
+    assert_eq!(
+        warning(AuthKind::ResourcePrincipal, &resource, minutes(1)),
+        None
+    );
+}
+
+#[tokio::test]
+async fn the_policy_that_is_missing_names_whom_it_must() {
+    let home = home();
+    let cases = [
+        (AuthKind::SecurityToken, session(&home), "allow group <"),
+        (
+            AuthKind::ResourcePrincipal,
+            resource(&home),
+            "allow dynamic-group <a group that matches this resource",
+        ),
+    ];
+    for (auth, source, expected) in cases {
+        for status in ["404 Not Found", "403 Forbidden"] {
+            let server = Server::start(vec![answer(status, &[], "")]).await;
+            let error = put(&connect(&server, auth, &source)).await.unwrap_err();
+            let hint = error.hint().unwrap_or_default();
+            assert!(hint.contains(expected), "{status}: {hint}");
+        }
+    }
 }
 
 /// Answers 401 until a request comes with `good` in its key id, and runs `on_refusal` each time.
