@@ -188,6 +188,13 @@ pub enum Event<'a> {
         /// What became of it.
         outcome: Outcome,
     },
+    /// The answer to [`Action::Quarantine`].
+    Quarantined {
+        /// The batch.
+        batch: BatchId,
+        /// It is on disk, fsynced, folder included; else it is tried again later.
+        stored: bool,
+    },
     /// Everything up to this checkpoint is on disk, fsynced, folder included.
     Saved(SaveId),
     /// This checkpoint is not on disk; the previous one still is.
@@ -256,6 +263,14 @@ pub enum Action {
         body: Arc<Vec<u8>>,
         /// Entries in it.
         entries: u32,
+    },
+    /// The service refuses this entry and accepts others: keep it, with the answer, and answer with
+    /// [`Event::Quarantined`].
+    Quarantine {
+        /// The batch it was in.
+        batch: BatchId,
+        /// One PutLogs body with one entry.
+        body: Arc<Vec<u8>>,
     },
     /// The batch is settled: whatever the shell keeps for it can go.
     Forget(BatchId),

@@ -9,6 +9,7 @@
 //! (what is committed), [`checkpoint`].
 
 mod batch;
+mod bisect;
 pub mod chain;
 pub mod checkpoint;
 pub mod docker;

@@ -1,11 +1,12 @@
 //! Bodies on their way: the one being built, those waiting, those being sent; and the memory they
 //! take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::bisect::halve;
 use crate::event::{Action, BatchId, ContainerId, Outcome};
 use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
@@ -16,20 +17,57 @@ const SPARES_MAX: usize = 2;
 
 #[derive(Debug)]
 struct Sealed {
-    body: Arc<Vec<u8>>,
+    /// What is not settled of it, first to last: the whole body, or what bisecting left.
+    pieces: VecDeque<Piece>,
     entries: u32,
+    bytes: usize,
     attempts: u32,
-    sending: bool,
+    busy: Busy,
     not_before: Duration,
+    /// [`Outbox::accepted`] when the service last refused a single entry of it.
+    refused_at: Option<u64>,
     containers: Vec<ContainerId>,
 }
 
-/// An accepted batch.
+impl Sealed {
+    /// Another body was accepted since a single entry was refused: time to see which it is.
+    fn is_proved(&self, accepted: u64) -> bool {
+        self.refused_at.is_some_and(|at| at < accepted)
+    }
+}
+
 #[derive(Debug)]
-pub struct Accepted {
+struct Piece {
+    body: Arc<Vec<u8>>,
+    entries: u32,
+}
+
+/// What is going on with the first piece of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    No,
+    Sending,
+    /// It is refused alone, and being written to the quarantine.
+    Quarantining,
+}
+
+/// What follows from an outcome.
+#[derive(Debug)]
+pub enum Sent {
+    /// Nothing yet.
+    Open,
+    /// All of the batch is accepted or in quarantine.
+    Settled(Settled),
+    /// This entry is refused while others are accepted: it goes to the quarantine.
+    Reject(Arc<Vec<u8>>),
+}
+
+/// A batch that is done with.
+#[derive(Debug)]
+pub struct Settled {
     /// Containers that had entries in it.
     pub containers: Vec<ContainerId>,
-    /// Entries in it.
+    /// Entries of it that were accepted.
     pub entries: u32,
     /// Its length.
     pub bytes: usize,
@@ -50,6 +88,8 @@ pub struct Outbox {
     in_flight_max: usize,
     batch_bytes_max: usize,
     rate: Rate,
+    /// Bodies accepted so far.
+    accepted: u64,
 }
 
 /// A token bucket over body bytes; it may go into debt by one body.
@@ -85,6 +125,7 @@ impl Outbox {
                 per_second: settings.bytes_per_second_max,
                 free_at: Duration::ZERO,
             },
+            accepted: 0,
         }
     }
 
@@ -124,11 +165,16 @@ impl Outbox {
         self.next += 1;
         let containers = std::mem::take(&mut self.open_containers);
         let sealed = Sealed {
-            body: Arc::new(body),
             entries,
+            bytes: body.len(),
+            pieces: VecDeque::from([Piece {
+                body: Arc::new(body),
+                entries,
+            }]),
             attempts: 0,
-            sending: false,
+            busy: Busy::No,
             not_before: Duration::ZERO,
+            refused_at: None,
             containers: containers.clone(),
         };
         self.sealed.insert(id, sealed);
@@ -145,7 +191,8 @@ impl Outbox {
         let sealed: usize = self
             .sealed
             .values()
-            .map(|sealed| sealed.body.capacity())
+            .flat_map(|sealed| &sealed.pieces)
+            .map(|piece| piece.body.capacity())
             .sum();
         let spares: usize = self.spares.iter().map(Vec::capacity).sum();
         sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
@@ -179,48 +226,86 @@ impl Outbox {
         if !self.gate.is_open() && (self.in_flight > 0 || now < self.gate.until()) {
             return None;
         }
-        let ready = |sealed: &Sealed| !sealed.sending && sealed.not_before <= now;
+        let accepted = self.accepted;
+        let ready = |sealed: &Sealed| {
+            sealed.busy == Busy::No && (sealed.not_before <= now || sealed.is_proved(accepted))
+        };
         let (&batch, sealed) = self.sealed.iter_mut().find(|(_, sealed)| ready(sealed))?;
-        sealed.sending = true;
+        let piece = sealed.pieces.front()?;
+        sealed.busy = Busy::Sending;
         sealed.attempts += 1;
         self.in_flight += 1;
-        self.rate.take(now, sealed.body.len());
+        self.rate.take(now, piece.body.len());
         Some(Action::Send {
             batch,
             attempt: sealed.attempts,
-            body: Arc::clone(&sealed.body),
-            entries: sealed.entries,
+            body: Arc::clone(&piece.body),
+            entries: piece.entries,
         })
     }
 
     /// Takes note of an attempt's outcome.
-    pub fn sent(&mut self, now: Duration, batch: BatchId, outcome: &Outcome) -> Option<Accepted> {
-        let sealed = self
-            .sealed
-            .get_mut(&batch)
-            .filter(|sealed| sealed.sending)?;
-        sealed.sending = false;
+    pub fn sent(&mut self, now: Duration, batch: BatchId, outcome: &Outcome) -> Sent {
+        let Some(sealed) = self.sealed.get_mut(&batch) else {
+            return Sent::Open;
+        };
+        if sealed.busy != Busy::Sending {
+            return Sent::Open;
+        }
+        sealed.busy = Busy::No;
         self.in_flight -= 1;
         self.gate.note(now, outcome);
-        if *outcome == Outcome::Refused {
-            sealed.not_before = now + refused_delay(sealed.attempts);
+        match outcome {
+            Outcome::Accepted => {
+                self.accepted += 1;
+                self.piece_done(batch)
+            }
+            Outcome::Refused => refuse(sealed, now, self.accepted),
+            Outcome::Unavailable { .. } | Outcome::Denied => Sent::Open,
         }
-        if *outcome != Outcome::Accepted {
-            return None;
+    }
+
+    /// The quarantine has the entry, or could not be written.
+    pub fn quarantined(&mut self, now: Duration, batch: BatchId, stored: bool) -> Sent {
+        let Some(sealed) = self.sealed.get_mut(&batch) else {
+            return Sent::Open;
+        };
+        if sealed.busy != Busy::Quarantining {
+            return Sent::Open;
         }
-        let sealed = self.sealed.remove(&batch)?;
-        let bytes = sealed.body.len();
-        if self.is_large(bytes)
+        sealed.busy = Busy::No;
+        if stored {
+            sealed.entries -= 1;
+            return self.piece_done(batch);
+        }
+        sealed.not_before = now + refused_delay(sealed.attempts);
+        Sent::Open
+    }
+
+    /// The first piece is accepted or in quarantine.
+    fn piece_done(&mut self, batch: BatchId) -> Sent {
+        let Some(sealed) = self.sealed.get_mut(&batch) else {
+            return Sent::Open;
+        };
+        let piece = sealed.pieces.pop_front();
+        if !sealed.pieces.is_empty() {
+            return Sent::Open;
+        }
+        if let Some(piece) = piece
+            && self.is_large(piece.body.len())
             && self.spares.len() < SPARES_MAX
-            && let Ok(body) = Arc::try_unwrap(sealed.body)
+            && let Ok(body) = Arc::try_unwrap(piece.body)
         {
             self.spares.push(body);
         }
-        Some(Accepted {
-            containers: sealed.containers,
-            entries: sealed.entries,
-            bytes,
-        })
+        match self.sealed.remove(&batch) {
+            Some(sealed) => Sent::Settled(Settled {
+                containers: sealed.containers,
+                entries: sealed.entries,
+                bytes: sealed.bytes,
+            }),
+            None => Sent::Open,
+        }
     }
 
     /// When [`Outbox::send`] may have something that it has not now; `None` while it waits for an
@@ -229,7 +314,10 @@ impl Outbox {
         if self.in_flight >= self.in_flight_max || (!self.gate.is_open() && self.in_flight > 0) {
             return None;
         }
-        let idle = self.sealed.values().filter(|sealed| !sealed.sending);
+        let idle = self
+            .sealed
+            .values()
+            .filter(|sealed| sealed.busy == Busy::No);
         let ready = idle.map(|sealed| sealed.not_before).min()?;
         let gate = if self.gate.is_open() {
             Duration::ZERO
@@ -238,4 +326,41 @@ impl Outbox {
         };
         Some(ready.max(gate).max(self.rate.free_at))
     }
+}
+
+/// The service refused the first piece: its halves are tried next. A single entry goes to the
+/// quarantine if it is refused, another body is accepted, and it is refused again: as long as the
+/// service takes nothing from us, the fault is not in the entry (the log's id, say), and
+/// everything would end there.
+fn refuse(sealed: &mut Sealed, now: Duration, accepted: u64) -> Sent {
+    let Some(piece) = sealed.pieces.pop_front() else {
+        return Sent::Open;
+    };
+    if let Some(halves) = halve(&piece.body) {
+        for half in halves.into_iter().rev() {
+            sealed.pieces.push_front(Piece {
+                body: Arc::new(half.body),
+                entries: half.entries,
+            });
+        }
+        sealed.attempts = 0;
+        return Sent::Open;
+    }
+    if sealed.is_proved(accepted) {
+        let body = Arc::clone(&piece.body);
+        sealed.pieces.push_front(piece);
+        sealed.busy = Busy::Quarantining;
+        return Sent::Reject(body);
+    }
+    // Others of the batch may be accepted, which tells; then it is its turn again.
+    match sealed.refused_at {
+        None => sealed.pieces.push_back(piece),
+        Some(_) => sealed.pieces.push_front(piece),
+    }
+    sealed.refused_at = Some(accepted);
+    let tried = u32::try_from(sealed.pieces.len()).unwrap_or(u32::MAX);
+    if sealed.attempts >= tried {
+        sealed.not_before = now + refused_delay(1 + sealed.attempts - tried);
+    }
+    Sent::Open
 }

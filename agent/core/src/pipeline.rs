@@ -118,6 +118,11 @@ impl Pipeline {
             }
             Event::ReadFailed { handle, error } => self.read_failed(now, handle, error),
             Event::Sent { batch, outcome } => self.sent(now, batch, &outcome),
+            Event::Quarantined { batch, stored } => {
+                self.stats.quarantined += u64::from(stored);
+                let sent = self.outbox.quarantined(now.mono, batch, stored);
+                self.settle_batch(batch, sent);
+            }
             Event::Saved(id) => {
                 self.stats.saves += 1;
                 self.saver.saved(id);

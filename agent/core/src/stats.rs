@@ -33,6 +33,8 @@ pub struct Stats {
     pub refused: u64,
     /// Attempts that ended in [`crate::Outcome::Denied`].
     pub denied: u64,
+    /// Entries that the service refused and that are in quarantine.
+    pub quarantined: u64,
     /// Checkpoints that failed to be saved.
     pub saves_failed: u64,
     /// Checkpoints saved.

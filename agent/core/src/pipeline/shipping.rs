@@ -6,6 +6,7 @@ use super::Pipeline;
 use crate::entry::Style;
 use crate::event::{Action, BatchId, ContainerId, Now, Outcome};
 use crate::follow::Follow;
+use crate::outbox::Sent;
 use crate::planted::Bug;
 use crate::stamp;
 use crate::tail::{Sink, Tail};
@@ -105,14 +106,24 @@ impl Pipeline {
             Outcome::Unavailable { .. } if Bug::ForgetRetry.is_planted() => &Outcome::Accepted,
             outcome => outcome,
         };
-        let Some(accepted) = self.outbox.sent(now.mono, batch, outcome) else {
-            return;
+        let sent = self.outbox.sent(now.mono, batch, outcome);
+        self.settle_batch(batch, sent);
+    }
+
+    pub(super) fn settle_batch(&mut self, batch: BatchId, sent: Sent) {
+        let settled = match sent {
+            Sent::Open => return,
+            Sent::Reject(body) => {
+                self.actions.push_back(Action::Quarantine { batch, body });
+                return;
+            }
+            Sent::Settled(settled) => settled,
         };
         self.stats.accepted_batches += 1;
-        self.stats.accepted_entries += u64::from(accepted.entries);
-        self.stats.accepted_bytes += accepted.bytes as u64;
+        self.stats.accepted_entries += u64::from(settled.entries);
+        self.stats.accepted_bytes += settled.bytes as u64;
         self.actions.push_back(Action::Forget(batch));
-        for id in accepted.containers {
+        for id in settled.containers {
             if let Some(follow) = self.follows.get_mut(&id)
                 && let Some(position) = follow.tail.inflight.ack(batch)
             {

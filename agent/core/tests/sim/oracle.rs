@@ -34,6 +34,8 @@ pub struct Oracle {
     /// file is, it is taken for new, and its lines are repeated under other ids.
     ambiguous: BTreeSet<u64>,
     pub torn: bool,
+    /// The service refused everything for a while: nothing tells which entry it meant.
+    pub refuses_all: bool,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +85,23 @@ impl Oracle {
 
     pub fn ambiguous(&mut self, home: u64) {
         self.ambiguous.insert(home);
+    }
+
+    /// The service refuses bodies with an entry like one of this: a line in sixteen.
+    pub fn is_poison(body: &[u8]) -> bool {
+        let body: Body<'_> = serde_json::from_slice(body).expect("a body that is JSON");
+        let mut entries = body.batches.iter().flat_map(|segment| &segment.entries);
+        entries.any(|entry| parse(&entry.data).is_some_and(|(line, _)| line % 16 == 5))
+    }
+
+    /// A body went to the quarantine.
+    pub fn quarantine(&mut self, body: &[u8]) {
+        let excused = self.refuses_all || Self::is_poison(body);
+        assert!(excused, "a good entry is in quarantine");
+        let parsed: Body<'_> = serde_json::from_slice(body).expect("a body that is JSON");
+        let entries: usize = parsed.batches.iter().map(|s| s.entries.len()).sum();
+        assert_eq!(entries, 1, "more than one entry at once");
+        self.accept(body);
     }
 
     /// The service accepted a body.

@@ -30,12 +30,15 @@ enum Service {
     Denying,
     /// Accepts and loses the reply.
     Mute,
+    /// Refuses bodies with a certain entry in them.
+    Picky,
 }
 
 #[derive(Debug)]
 enum Due {
     Sent(BatchId, Outcome),
     Saved(SaveId, Vec<u8>, bool),
+    Quarantined(BatchId, bool),
 }
 
 struct File {
@@ -149,7 +152,10 @@ impl World {
                     Service::Refusing,
                     Service::Denying,
                     Service::Mute,
+                    Service::Picky,
+                    Service::Picky,
                 ]);
+                self.oracle.refuses_all |= self.service == Service::Refusing;
             }
             93 => self.saves_fail = self.random.one_in(3),
             94 => self.evict(),
@@ -335,6 +341,7 @@ impl World {
                 self.event(Event::Saved(id));
             }
             Due::Saved(id, _, false) => self.event(Event::SaveFailed(id)),
+            Due::Quarantined(batch, stored) => self.event(Event::Quarantined { batch, stored }),
         }
     }
 
@@ -355,6 +362,15 @@ impl World {
             Action::List(id) => self.list(Self::container_of(id)),
             Action::Send { batch, body, .. } => self.send(batch, &body),
             Action::Forget(_) => {}
+            Action::Quarantine { batch, body } => {
+                let stored = !self.random.one_in(4);
+                if stored {
+                    self.oracle.quarantine(&body);
+                }
+                let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
+                self.due
+                    .push((self.now.mono + wait, Due::Quarantined(batch, stored)));
+            }
             Action::Save { id, bytes } => {
                 let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
                 let works = !(self.saves_fail && self.random.one_in(2));
@@ -379,6 +395,8 @@ impl World {
             Service::Refusing => (Outcome::Refused, false),
             Service::Denying => (Outcome::Denied, false),
             Service::Mute => (unavailable, true),
+            Service::Picky if Oracle::is_poison(body) => (Outcome::Refused, false),
+            Service::Picky => (Outcome::Accepted, true),
         };
         if accepted {
             self.oracle.accept(body);
