@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub send_error: Option<String>,
     /// The last checkpoint was not saved.
     pub save_failed: bool,
+    /// Why a refused entry could not be kept.
+    pub quarantine_error: Option<String>,
     /// The folder of containers cannot be read.
     pub containers_error: Option<String>,
     /// Descriptors held.
@@ -173,6 +175,9 @@ fn unready(snapshot: &Snapshot) -> Option<String> {
     if snapshot.save_failed {
         return Some("the last checkpoint could not be saved".to_owned());
     }
+    if let Some(error) = &snapshot.quarantine_error {
+        return Some(format!("a refused entry cannot be kept: {error}"));
+    }
     snapshot.gauges.denied.then(|| {
         let error = snapshot.send_error.as_deref().unwrap_or("no reason known");
         format!("OCI refuses us: {error}")
@@ -196,6 +201,7 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("unavailable_attempts", stats.unavailable),
         ("refused_attempts", stats.refused),
         ("denied_attempts", stats.denied),
+        ("quarantined_entries", stats.quarantined),
         ("checkpoints", stats.saves),
         ("checkpoint_failures", stats.saves_failed),
         ("losses", stats.losses),

@@ -54,6 +54,14 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Entries that OCI refuses while it accepts others: list them, send them again, drop them.
+    ///
+    /// They are kept in the state folder, with what OCI answered, and nothing else waits for them.
+    Quarantine {
+        #[command(subcommand)]
+        /// What to do.
+        action: crate::quarantine::command::Action,
+    },
     /// Print the default configuration, which documents every key.
     Defaults,
 }

@@ -44,6 +44,8 @@ pub struct Config {
     pub memory_budget_bytes: u64,
     /// `[limits]`
     pub limits: Limits,
+    /// `[quarantine] max_bytes`: refused entries on disk.
+    pub quarantine_bytes_max: u64,
     /// `[admin]`
     pub admin: Admin,
     /// `[shutdown] grace`

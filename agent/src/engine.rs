@@ -18,6 +18,7 @@ use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
 use crate::files::trouble::FOLDER;
+use crate::quarantine::Quarantine;
 use crate::sender::Sender;
 use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
@@ -31,8 +32,8 @@ const LOOKS_MAX: u32 = 8;
 
 /// What other threads tell the loop.
 pub enum Message {
-    /// An attempt to send ended.
-    Sent(BatchId, Outcome),
+    /// An attempt to send ended, with what the service said if it refused the body.
+    Sent(BatchId, Outcome, Option<String>),
     /// A checkpoint is on disk, or is not.
     Saved(SaveId, bool),
     /// Something happened in the folders.
@@ -67,6 +68,8 @@ pub struct Engine {
     pub held_bytes_max: u64,
     /// The floor of free disk, below which fewer are held.
     pub min_free: MinFree,
+    /// Where refused entries are kept.
+    pub quarantine: Quarantine,
     /// How long a drain may take.
     pub grace: Duration,
     /// Times are counted from here.
@@ -83,6 +86,9 @@ struct Agenda {
     drained_by: Option<Duration>,
     losses: BTreeMap<ContainerId, Vec<Notice>>,
     last_save_failed: bool,
+    /// What the service said of batches that it refuses.
+    refusals: BTreeMap<BatchId, String>,
+    quarantine_error: Option<String>,
     containers_error: Option<String>,
     held: Held,
     evicted_bytes: u64,
@@ -142,7 +148,12 @@ impl Engine {
 
     fn take(&mut self, message: Message, agenda: &mut Agenda) {
         match message {
-            Message::Sent(batch, outcome) => self.tell(Event::Sent { batch, outcome }),
+            Message::Sent(batch, outcome, refusal) => {
+                agenda
+                    .refusals
+                    .extend(refusal.map(|refusal| (batch, refusal)));
+                self.tell(Event::Sent { batch, outcome });
+            }
             Message::Saved(id, saved) => {
                 agenda.last_save_failed = !saved;
                 self.tell(if saved {
@@ -347,12 +358,16 @@ impl Engine {
                 Action::List(id) => self.list(id, agenda),
                 Action::Send { batch, body, .. } => {
                     let outbox = self.outbox.clone();
-                    self.sender.send(batch, body, move |outcome| {
+                    self.sender.send(batch, body, move |outcome, refusal| {
                         // The loop has ended when nobody takes it.
-                        let _ = outbox.send(Message::Sent(batch, outcome));
+                        let _ = outbox.send(Message::Sent(batch, outcome, refusal));
                     });
                 }
-                Action::Forget(batch) => self.sender.forget(batch),
+                Action::Quarantine { batch, body } => self.quarantine(batch, &body, agenda),
+                Action::Forget(batch) => {
+                    agenda.refusals.remove(&batch);
+                    self.sender.forget(batch);
+                }
                 Action::Save { id, bytes } => {
                     if self.saves.send(Save { id, bytes }).is_err() {
                         self.tell(Event::SaveFailed(id));

@@ -13,6 +13,7 @@ mod host;
 mod listing;
 mod memory;
 mod priority;
+mod quarantine;
 mod run;
 mod sender;
 mod store;
@@ -55,6 +56,10 @@ fn main() -> ExitCode {
         }
         Command::Health => health(&config),
         Command::Status { json } => return status(&config, json),
+        Command::Quarantine { action } => match quarantine::command::run(&config, &action) {
+            Ok(text) => return print(&text),
+            Err(error) => Err(error),
+        },
         Command::Check { .. } | Command::Defaults => Ok(()),
     };
     match result {

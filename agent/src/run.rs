@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::discover::Discovery;
 use crate::engine::{Engine, Message};
 use crate::files::Files;
+use crate::quarantine::Quarantine;
 use crate::sender::Sender;
 use crate::store::{self, Save, Store};
 use crate::watch::Watch;
@@ -80,6 +81,7 @@ pub fn run(config: &Config) -> Result<()> {
         scan_interval: config.source.scan_interval,
         held_bytes_max: config.source.held_bytes_max,
         min_free: config.limits.min_free,
+        quarantine: Quarantine::new(&config.state.dir, config.quarantine_bytes_max),
         grace: config.grace,
         started,
     };

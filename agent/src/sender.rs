@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use agent_core::{BatchId, Outcome};
@@ -17,6 +17,8 @@ use tokio::runtime::Handle;
 /// the core alone: once it is accepted, nobody else holds it, and its memory is used again.
 #[derive(Clone)]
 pub struct Sealed {
+    /// The body it belongs to: a batch that is refused is sent in pieces.
+    body: Weak<Vec<u8>>,
     /// Compressed, if it is.
     gzip: Option<Bytes>,
     /// Of the bytes that go out.
@@ -24,6 +26,10 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    fn is_of(&self, body: &Arc<Vec<u8>>) -> bool {
+        std::ptr::eq(self.body.as_ptr(), Arc::as_ptr(body))
+    }
+
     /// The bytes that go out: compressed, or `body` itself.
     pub fn bytes(&self, body: Arc<Vec<u8>>) -> Bytes {
         let gzip = self.gzip.clone();
@@ -79,19 +85,24 @@ impl Sender {
             .clone()
     }
 
-    /// One attempt; `answer` is called with what became of it.
+    /// One attempt; `answer` is called with what became of it, and what the service said when it
+    /// refused the body.
     pub fn send(
         &mut self,
         batch: BatchId,
         body: Arc<Vec<u8>>,
-        answer: impl FnOnce(Outcome) + Send + 'static,
+        answer: impl FnOnce(Outcome, Option<String>) + Send + 'static,
     ) {
         let encoding = self.encoding;
-        let sealed = self
-            .sealed
-            .entry(batch)
-            .or_insert_with(|| seal(&body, encoding))
-            .clone();
+        let known = self.sealed.get(&batch);
+        let sealed = match known.filter(|sealed| sealed.is_of(&body)) {
+            Some(sealed) => sealed.clone(),
+            None => {
+                let sealed = seal(&body, encoding);
+                self.sealed.insert(batch, sealed.clone());
+                sealed
+            }
+        };
         let bytes = sealed.bytes(body);
         let (client, log_id) = (self.client.clone(), self.log_id.clone());
         let last_error = Arc::clone(&self.last_error);
@@ -110,10 +121,11 @@ impl Sender {
                 (None, Some(text)) => tracing::warn!("sending failed, will be retried: {text}"),
                 (Some(_), Some(text)) => tracing::debug!("sending still fails: {text}"),
             }
+            let refusal = error.clone().filter(|_| outcome == Outcome::Refused);
             *last = error;
             drop(last);
             name_expiry(&client, &is_ending);
-            answer(outcome);
+            answer(outcome, refusal);
         });
     }
 
@@ -124,7 +136,7 @@ impl Sender {
 }
 
 /// Encodes a body and takes its digest.
-pub fn seal(body: &[u8], encoding: ContentEncoding) -> Sealed {
+pub fn seal(body: &Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
     let gzip = match encoding {
         ContentEncoding::Identity => None,
         ContentEncoding::Gzip => {
@@ -135,7 +147,11 @@ pub fn seal(body: &[u8], encoding: ContentEncoding) -> Sealed {
         }
     };
     let sha256 = oci::digest(gzip.as_deref().unwrap_or(body));
-    Sealed { gzip, sha256 }
+    Sealed {
+        body: Arc::downgrade(body),
+        gzip,
+        sha256,
+    }
 }
 
 /// Says once that somebody has to renew the credentials, before they end.

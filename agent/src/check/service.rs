@@ -111,14 +111,10 @@ fn send(config: &Config, client: &LogClient, runtime: &Runtime, report: &mut Rep
         }
     };
     let encoding = config.logging.encoding;
+    let body = Arc::new(body);
     let sealed = sender::seal(&body, encoding);
     let log_id = &config.logging.log_id;
-    let sent = client.put_logs(
-        log_id,
-        sealed.bytes(Arc::new(body)),
-        &sealed.sha256,
-        encoding,
-    );
+    let sent = client.put_logs(log_id, sealed.bytes(body), &sealed.sha256, encoding);
     match runtime.block_on(sent) {
         Ok(accepted) => {
             report.ok("endpoint", client.endpoint().to_string(), "answers");

@@ -40,6 +40,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
     let send = send(resolver);
     let memory = resolver.size("memory.budget", 1, 1 << 40);
     let limits = limits(resolver);
+    let quarantine = resolver.size("quarantine.max_bytes", 0, 1 << 40);
     let admin = admin(resolver, state.as_ref().map(|state| state.dir.as_path()));
     let grace = resolver.duration("shutdown.grace", Duration::ZERO, DAY);
     let log = log(resolver);
@@ -52,6 +53,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
         send: send?,
         memory_budget_bytes: memory?,
         limits: limits?,
+        quarantine_bytes_max: quarantine?,
         admin,
         grace: grace?,
         log: log?,

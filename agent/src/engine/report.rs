@@ -1,6 +1,6 @@
 //! What the loop tells people: notices of the core, the status, what it lets go of.
 
-use agent_core::Notice;
+use agent_core::{BatchId, Event, Notice};
 
 use super::{Agenda, Engine};
 use crate::admin::Snapshot;
@@ -15,6 +15,29 @@ impl Engine {
         let shortage = shortage.unwrap_or(0);
         agenda.held = self.files.bound_held(self.held_bytes_max, shortage);
         agenda.evicted_bytes += agenda.held.freed_bytes;
+    }
+
+    /// Keeps an entry that the service refuses.
+    pub(super) fn quarantine(&mut self, batch: BatchId, body: &[u8], agenda: &mut Agenda) {
+        let answer = agenda.refusals.get(&batch).cloned().unwrap_or_default();
+        let kept = self
+            .quarantine
+            .keep(body, answer.clone(), jiff::Timestamp::now());
+        let stored = kept.is_ok();
+        match kept {
+            Ok(id) => {
+                agenda.quarantine_error = None;
+                tracing::error!(id, answer, "OCI refuses an entry: it is in quarantine");
+            }
+            Err(error) => {
+                tracing::error!(
+                    answer,
+                    "OCI refuses an entry, and it cannot be kept: {error}"
+                );
+                agenda.quarantine_error = Some(error.to_string());
+            }
+        }
+        self.tell(Event::Quarantined { batch, stored });
     }
 
     pub(super) fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
@@ -82,6 +105,7 @@ impl Engine {
             losses: agenda.losses.values().flatten().cloned().collect(),
             send_error: self.sender.last_error(),
             save_failed: agenda.last_save_failed,
+            quarantine_error: agenda.quarantine_error.clone(),
             containers_error: agenda.containers_error.clone(),
             open_files: self.files.open_count(),
             watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
