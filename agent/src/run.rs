@@ -149,13 +149,8 @@ pub fn log_client_of(
 
 /// Says who signs in, why, and what is wrong with the files that hold the secrets.
 fn name_credentials(config: &Config) -> Result<()> {
-    let oci = &config.oci;
-    let source = ConfigSource {
-        file: oci.config_file.clone(),
-        profile: oci.profile.clone(),
-        ..ConfigSource::process()
-    };
-    let choice = Credentials::choice(oci.auth, &source)?;
+    let source = config_source(config);
+    let choice = Credentials::choice(config.oci.auth, &source)?;
     tracing::info!("signing in with {}: {}", choice.kind.name(), choice.reason);
     for warning in Credentials::warnings(choice.kind, &source) {
         tracing::warn!("{warning}");

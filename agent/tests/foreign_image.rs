@@ -73,7 +73,7 @@ impl World {
     }
 
     /// As deploy/agent/compose.yaml starts it, but for the network and the paths.
-    fn start_agent(&self, page_bytes: u32) -> DockerContainer {
+    fn start_container(&self, command: &str, page_bytes: u32) -> DockerContainer {
         let arch = foreign();
         let dir = self.dir.path().display();
         let containers_dir = self.engine.containers_dir().display();
@@ -97,11 +97,13 @@ impl World {
             format!("--env=PLATFORM_AGENT_OCI__CA_BUNDLE={dir}/authority.pem"),
         ];
         let spec = ContainerSpec {
-            name: format!("{}-agent", self.run),
+            name: format!("{}-{command}", self.run),
             run: self.run.clone(),
             image: image.clone(),
             options: options.to_vec(),
-            arguments: Vec::new(),
+            arguments: [command, "--config", "/etc/platform-agent/agent.toml"]
+                .map(str::to_owned)
+                .to_vec(),
         };
         self.engine
             .start(&spec)
@@ -137,7 +139,12 @@ impl World {
 
     fn arrived(&self, container: &str) -> Vec<String> {
         let mut arrival = Arrival::default();
-        for entry in self.emulator.entries(&Query::default()) {
+        // The entry that `check` sent has a subject of its own.
+        let query = Query {
+            subject: Some(container.to_owned()),
+            ..Query::default()
+        };
+        for entry in self.emulator.entries(&query) {
             arrival
                 .add(&entry.subject, &entry.id, &entry.time, &entry.data)
                 .unwrap();
@@ -151,7 +158,13 @@ impl World {
 fn ships_logs_over_tls(page_bytes: u32) {
     let world = World::start();
     assert!(world.emulator.url().starts_with("https://"));
-    let agent = world.start_agent(page_bytes);
+    let check = world.start_container("check", page_bytes);
+    let exit_code = wait::until("the end of check", SOON, || check.exit_code())
+        .unwrap_or_else(|error| panic!("{error}\n{}", check.logs().unwrap()));
+    let report = check.logs().unwrap();
+    assert_eq!(exit_code, 0, "{report}");
+    assert!(report.contains("can be loaded: api_key"), "{report}");
+    let agent = world.start_container("run", page_bytes);
     let (writer, lines) = world.start_writer();
     wait::until("the writer's lines", SOON, || {
         Ok((world.arrived(writer.name()).len() >= lines.len()).then_some(()))

@@ -71,18 +71,20 @@ fn credentials(config: &Config, report: &mut Report) -> Option<Credentials> {
             Finding::new(Verdict::Warning, "credentials", "", warning).then("chmod 600 the file"),
         );
     }
-    match Credentials::load(config.oci.auth, &source) {
-        Ok(credentials) => {
+    let choice = Credentials::choice(config.oci.auth, &source);
+    let loaded = choice.and_then(|choice| Ok((Credentials::load(choice.kind, &source)?, choice)));
+    match loaded {
+        Ok((credentials, choice)) => {
             let finding = Finding::new(
                 Verdict::Ok,
                 "credentials",
                 "",
-                format!("can be loaded: {}", credentials.kind().name()),
+                format!("can be loaded: {}", choice.kind.name()),
             );
-            let until = credentials
-                .expires()
-                .map(|until| format!("good until {}", humantime::format_rfc3339_seconds(until)));
-            report.add(finding.seen(until.unwrap_or_default()));
+            let until = credentials.expires().map_or_else(String::new, |until| {
+                format!(", good until {}", humantime::format_rfc3339_seconds(until))
+            });
+            report.add(finding.seen(choice.reason + &until));
             Some(credentials)
         }
         Err(error) => {
