@@ -7,8 +7,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use fixtures::docker_log::{DockerLog, Rotation, Stream, describe, random_id};
 use fixtures::wait;
 use tempfile::TempDir;
 
+use harness::permission::{set_mode, without_capabilities};
 use harness::{BINARY, Harness};
 
 /// Long enough for a busy machine.
@@ -207,18 +207,6 @@ fn watches(process: u32) -> usize {
                 .count()
         })
         .sum()
-}
-
-/// The wrapper that makes root one whom permissions hold back, as in the deployed container.
-fn without_capabilities() -> &'static [&'static str] {
-    match rustix::process::geteuid().is_root() {
-        true => &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"],
-        false => &[],
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn is_told_unreadable(status: &serde_json::Value, name: &str) -> bool {

@@ -41,6 +41,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
     let memory = resolver.size("memory.budget", 1, 1 << 40);
     let limits = limits(resolver);
     let admin = admin(resolver, state.as_ref().map(|state| state.dir.as_path()));
+    let heartbeat = resolver.duration("heartbeat.every", SECOND / 10, DAY);
     let grace = resolver.duration("shutdown.grace", Duration::ZERO, DAY);
     let log = log(resolver);
     let config = Config {
@@ -53,6 +54,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
         memory_budget_bytes: memory?,
         limits: limits?,
         admin,
+        heartbeat,
         grace: grace?,
         log: log?,
     };
@@ -167,10 +169,15 @@ fn logging(resolver: &mut Resolver) -> Option<Logging> {
     let log_id = resolver.required("logging.log_id", |text| {
         LogId::from_str(text).map_err(|error| error.message().to_owned())
     });
-    let endpoint = resolver.parsed("logging.endpoint", |text| {
-        match oci::Endpoint::parse(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(error.message().to_owned()),
+    let endpoint = resolver.parsed("logging.endpoint", endpoint_text);
+    let search_endpoint = resolver.parsed("logging.search_endpoint", endpoint_text);
+    let search_scope = resolver.parsed("logging.search_scope", |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+        match !text.is_empty() && text.bytes().all(plain) {
+            true => Ok(text.to_owned()),
+            false => Err(format!(
+                "`{text}` is not \"<compartment OCID>/<log group OCID>\""
+            )),
         }
     });
     let retention = resolver.duration("logging.retention", Duration::ZERO, DAY * 3650);
@@ -182,9 +189,18 @@ fn logging(resolver: &mut Resolver) -> Option<Logging> {
     Some(Logging {
         log_id: log_id?,
         endpoint,
+        search_endpoint,
+        search_scope,
         retention: retention?,
         encoding: encoding?,
     })
+}
+
+fn endpoint_text(text: &str) -> Result<String, String> {
+    match oci::Endpoint::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.message().to_owned()),
+    }
 }
 
 fn batch(resolver: &mut Resolver) -> Option<Batch> {
