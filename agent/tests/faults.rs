@@ -39,10 +39,10 @@ fn write(log: &mut DockerLog, lines: &[String]) {
     lines.iter().for_each(|line| log.say(line).unwrap());
 }
 
-/// Waits until the agent holds a descriptor on a log of this container.
-fn wait_until_held(harness: &Harness, id: &str) {
+/// Waits until the agent holds a descriptor on this log.
+fn wait_until_held(harness: &Harness, log: &DockerLog) {
     wait::until("a descriptor", SOON, || {
-        Ok((harness.descriptors(id) > 0).then_some(()))
+        Ok(harness.holds(&log.path()).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", harness.agent_log()));
 }
@@ -59,7 +59,7 @@ fn t23_t24_containers_that_are_gone_before_the_next_scan_are_shipped() {
         let mut log = DockerLog::create(containers.path(), &name, Rotation::NONE).unwrap();
         let lines = lines(&name, 5);
         write(&mut log, &lines);
-        wait_until_held(&harness, log.id());
+        wait_until_held(&harness, &log);
         log.remove().unwrap();
         written.push((name, lines));
     }
