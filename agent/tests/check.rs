@@ -251,6 +251,7 @@ fn a_state_folder_that_cannot_be_written_is_an_error() {
 fn credentials_that_cannot_be_loaded_are_an_error() {
     let bench = Bench::new();
     let mut command = bench.command(&[]);
+    command.env("PLATFORM_AGENT_OCI__AUTH", "api_key");
     command.env("PLATFORM_AGENT_OCI__CONFIG_FILE", "/nowhere/config");
     let (code, report) = bench.report(&mut command);
     assert_eq!(code, 1);
@@ -278,7 +279,7 @@ fn a_refused_entry_is_told_with_the_request_id_and_what_to_do() {
         .add_fault(Fault::times(FaultKind::Status(404), 1));
     let (code, report) = bench.report(&mut bench.command(&[]));
     assert_eq!(code, 1);
-    report.assert("entry", "error", "opc-request-id", "allow dynamic-group");
+    report.assert("entry", "error", "opc-request-id", "to use log-content");
     report.assert("endpoint", "ok", "", "");
 }
 
