@@ -54,6 +54,19 @@ pub struct Snapshot {
     pub watch_whole: bool,
 }
 
+/// The state in four numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    /// As `/readyz` says.
+    pub is_ready: bool,
+    /// Bytes known to be there and not accepted.
+    pub lag_bytes: u64,
+    /// Bytes lost since the start.
+    pub lost_bytes: u64,
+    /// Entries accepted since the start.
+    pub accepted_entries: u64,
+}
+
 /// Where it is put up.
 #[derive(Clone, Debug)]
 pub struct Board {
@@ -80,6 +93,17 @@ impl Board {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// What a heartbeat tells; `None` when the loop is stuck.
+    pub fn pulse(&self) -> Option<Pulse> {
+        let snapshot = self.look();
+        self.is_alive(&snapshot).then(|| Pulse {
+            is_ready: unready(&snapshot).is_none(),
+            lag_bytes: snapshot.gauges.lag_bytes,
+            lost_bytes: snapshot.stats.lost_bytes,
+            accepted_entries: snapshot.stats.accepted_entries,
+        })
     }
 
     fn is_alive(&self, snapshot: &Snapshot) -> bool {

@@ -7,6 +7,7 @@ mod folder;
 mod log;
 mod page;
 mod right;
+mod roundtrip;
 mod service;
 mod state;
 

@@ -1,8 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::quantity;
 
 /// Ships the logs of Docker containers to OCI Logging.
 ///
@@ -45,6 +48,13 @@ pub enum Command {
         /// Send no entry: the endpoint is only asked whether it answers.
         #[arg(long)]
         no_send: bool,
+        /// Search the log for that entry until it is found, and print the seconds. Needs
+        /// logging.search_scope and the right to read log-content.
+        #[arg(long, conflicts_with = "no_send")]
+        roundtrip: bool,
+        /// How long to search at most.
+        #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = quantity::duration)]
+        roundtrip_max: Duration,
     },
     /// Ask a running agent whether it is alive (for health checks).
     Health,

@@ -48,6 +48,8 @@ pub struct Config {
     pub quarantine_bytes_max: u64,
     /// `[admin]`
     pub admin: Admin,
+    /// `[heartbeat] every`
+    pub heartbeat: Option<Duration>,
     /// `[shutdown] grace`
     pub grace: Duration,
     /// `[log]`
@@ -136,6 +138,10 @@ pub struct Logging {
     pub log_id: LogId,
     /// Instead of the region's endpoint.
     pub endpoint: Option<String>,
+    /// Instead of the region's search endpoint.
+    pub search_endpoint: Option<String>,
+    /// Compartment and log group, as OCI's query language wants them in front of a log.
+    pub search_scope: Option<String>,
     /// Retention of the log; zero for no limit.
     pub retention: Duration,
     /// Of request bodies.

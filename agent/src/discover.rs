@@ -66,6 +66,16 @@ impl Known {
             .as_ref()
             .map_or_else(|| short_id(id), |description| description.name.clone())
     }
+
+    fn container(&self, id: ContainerId) -> Container {
+        let description = self.description.as_ref();
+        Container {
+            id,
+            name: self.name(id),
+            created: description.map_or_else(String::new, |it| it.created.clone()),
+            removed: false,
+        }
+    }
 }
 
 /// What a scan found new.
@@ -85,6 +95,8 @@ pub struct Discovery {
     /// The agent's own container, when it is to be left out.
     own: Option<ContainerId>,
     known: BTreeMap<ContainerId, Known>,
+    /// Gone, and still of interest: what is left of their logs is shipped under their names.
+    departed: BTreeMap<ContainerId, Container>,
 }
 
 impl Discovery {
@@ -95,6 +107,7 @@ impl Discovery {
             filter: source.filter.clone(),
             own: own.filter(|_| !source.include_self),
             known: BTreeMap::new(),
+            departed: BTreeMap::new(),
         }
     }
 
@@ -105,9 +118,12 @@ impl Discovery {
     pub fn scan(&mut self, now: Duration) -> io::Result<Change> {
         let present = folders(&self.containers_dir)?;
         let mut change = Change::default();
-        self.known.retain(|id, _| {
+        self.known.retain(|id, known| {
             let stays = present.binary_search(id).is_ok();
             if !stays {
+                let mut container = known.container(*id);
+                container.removed = true;
+                self.departed.insert(*id, container);
                 change.gone.push(*id);
             }
             stays
@@ -155,15 +171,21 @@ impl Discovery {
 
     /// The container as the core wants it.
     pub fn container(&self, id: ContainerId) -> Container {
-        let known = self.known.get(&id);
-        Container {
-            id,
-            name: known.map_or_else(|| short_id(id), |known| known.name(id)),
-            created: known
-                .and_then(|known| known.description.as_ref())
-                .map_or_else(String::new, |description| description.created.clone()),
-            removed: known.is_none(),
+        match (self.known.get(&id), self.departed.get(&id)) {
+            (Some(known), _) => known.container(id),
+            (None, Some(departed)) => departed.clone(),
+            (None, None) => Container {
+                id,
+                name: short_id(id),
+                created: String::new(),
+                removed: true,
+            },
         }
+    }
+
+    /// Of those that are gone, only these are of interest still.
+    pub fn keep_departed(&mut self, is_of_interest: impl Fn(ContainerId) -> bool) {
+        self.departed.retain(|id, _| is_of_interest(*id));
     }
 
     /// The name of a container's current log file: what Docker says if there is such a file in
@@ -239,138 +261,4 @@ fn folders(containers_dir: &Path) -> io::Result<Vec<ContainerId>> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::fs;
-
-    use super::*;
-    use crate::config;
-
-    const START: Duration = Duration::ZERO;
-
-    fn id(byte: u8) -> ContainerId {
-        ContainerId([byte; 32])
-    }
-
-    fn source(root: &Path) -> Source {
-        let setting = |key: &str, value: &str| (format!("PLATFORM_AGENT_{key}"), value.to_owned());
-        let environment = [
-            setting("LOGGING__LOG_ID", "ocid1.log.oc1..x"),
-            setting("SOURCE__CONTAINERS_DIR", root.to_str().unwrap()),
-            setting("SOURCE__EXCLUDE", "db-*"),
-        ];
-        config::load(None, environment.into_iter()).unwrap().source
-    }
-
-    fn make(root: &Path, id: ContainerId, config: &str, host: &str) {
-        let folder = root.join(id.to_string());
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("config.v2.json"), config).unwrap();
-        fs::write(folder.join("hostconfig.json"), host).unwrap();
-    }
-
-    #[test]
-    fn t32_t34_containers_are_told_apart() {
-        let root = tempfile::tempdir().unwrap();
-        let json_file = r#"{"LogConfig":{"Type":"json-file"}}"#;
-        make(root.path(), id(1), r#"{"Name":"/web"}"#, json_file);
-        make(root.path(), id(2), r#"{"Name":"/db-1"}"#, json_file);
-        make(root.path(), id(3), r#"{"Name":"/agent"}"#, json_file);
-        make(
-            root.path(),
-            id(4),
-            r#"{"Name":"/odd"}"#,
-            r#"{"LogConfig":{"Type":"local"}}"#,
-        );
-        fs::create_dir(root.path().join("not-a-container")).unwrap();
-        fs::write(root.path().join(id(5).to_string()), b"a file").unwrap();
-        let mut discovery = Discovery::new(&source(root.path()), Some(id(3)));
-        let change = discovery.scan(START).unwrap();
-        assert_eq!(change.appeared, [id(1), id(2), id(3), id(4)]);
-        let standings: Vec<_> = change
-            .appeared
-            .iter()
-            .map(
-                |id| match &discovery.describe(*id, START).unwrap().standing {
-                    Standing::LeftOut(why) => why.to_string(),
-                    other => format!("{other:?}"),
-                },
-            )
-            .collect();
-        let expected = [
-            "Followed",
-            "left out by source.include and source.exclude",
-            "the agent's own container",
-            "not readable: driver=local",
-        ];
-        assert_eq!(standings, expected);
-        fs::remove_dir_all(root.path().join(id(1).to_string())).unwrap();
-        let change = discovery.scan(START).unwrap();
-        assert_eq!(
-            change,
-            Change {
-                appeared: vec![],
-                gone: vec![id(1)]
-            }
-        );
-        assert!(discovery.container(id(1)).removed);
-    }
-
-    #[test]
-    fn t33_a_description_is_waited_for_and_then_done_without() {
-        let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join(id(1).to_string());
-        fs::create_dir(&folder).unwrap();
-        let mut discovery = Discovery::new(&source(root.path()), None);
-        discovery.scan(START).unwrap();
-        let standing = |discovery: &mut Discovery, at: Duration| {
-            discovery.describe(id(1), at).unwrap().standing.clone()
-        };
-        assert_eq!(standing(&mut discovery, START), Standing::Undescribed);
-        assert_eq!(
-            standing(&mut discovery, DESCRIPTION_PATIENCE),
-            Standing::Followed
-        );
-        assert_eq!(discovery.container(id(1)).name, "010101010101");
-        make(
-            root.path(),
-            id(1),
-            r#"{"Name":"/late","Created":"2026-11-23T00:00:00Z"}"#,
-            "{}",
-        );
-        assert_eq!(
-            standing(&mut discovery, DESCRIPTION_PATIENCE),
-            Standing::Followed
-        );
-        let container = discovery.container(id(1));
-        assert_eq!(
-            (container.name.as_str(), container.removed),
-            ("late", false)
-        );
-        assert_eq!(container.created, "2026-11-23T00:00:00Z");
-    }
-
-    #[test]
-    fn a_log_path_counts_only_where_there_is_such_a_file() {
-        let root = tempfile::tempdir().unwrap();
-        let config = r#"{"Name":"/web","LogPath":"/old/root/special.log"}"#;
-        make(root.path(), id(1), config, "{}");
-        let mut discovery = Discovery::new(&source(root.path()), None);
-        discovery.scan(START).unwrap();
-        discovery.describe(id(1), START);
-        assert_eq!(discovery.log_name(id(1)), format!("{}-json.log", id(1)));
-        fs::write(discovery.folder(id(1)).join("special.log"), b"").unwrap();
-        assert_eq!(discovery.log_name(id(1)), "special.log");
-    }
-
-    #[test]
-    fn a_missing_folder_is_an_error_and_forgets_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        make(root.path(), id(1), r#"{"Name":"/web"}"#, "{}");
-        let mut discovery = Discovery::new(&source(root.path()), None);
-        discovery.scan(START).unwrap();
-        fs::remove_dir_all(root.path()).unwrap();
-        assert!(discovery.scan(START).is_err());
-        assert!(discovery.known.contains_key(&id(1)));
-    }
-}
+mod tests;

@@ -9,8 +9,10 @@ mod discover;
 mod disk;
 mod engine;
 mod files;
+mod heartbeat;
 mod host;
 mod listing;
+mod marker;
 mod memory;
 mod priority;
 mod quarantine;
@@ -40,8 +42,17 @@ fn main() -> ExitCode {
         return print(config::DEFAULT_TOML);
     }
     let loaded = config::load(cli.config.as_deref(), std::env::vars());
-    if let Command::Check { json, no_send } = cli.command {
-        let options = check::Options { send: !no_send };
+    if let Command::Check {
+        json,
+        no_send,
+        roundtrip,
+        roundtrip_max,
+    } = cli.command
+    {
+        let options = check::Options {
+            send: !no_send,
+            search: roundtrip.then_some(roundtrip_max),
+        };
         let report = check::check(cli.config.as_deref(), loaded.as_ref(), options);
         return checked(&report, json);
     }

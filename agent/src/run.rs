@@ -19,7 +19,7 @@ use crate::quarantine::Quarantine;
 use crate::sender::Sender;
 use crate::store::{self, Save, Store};
 use crate::watch::Watch;
-use crate::{host, memory, priority};
+use crate::{heartbeat, host, memory, priority};
 
 /// Exit code after a second signal, as a shell gives it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -55,6 +55,10 @@ pub fn run(config: &Config) -> Result<()> {
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
     spawn_signals(&runtime, outbox.clone())?;
     let watch = watch(config, &outbox);
+    if let Some(every) = config.heartbeat {
+        let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
+        runtime.spawn(beating);
+    }
     let log_id = config.logging.log_id.clone();
     let sender = Sender::new(
         runtime.handle().clone(),

@@ -274,7 +274,7 @@ mod tests {
         let limit: usize = limit.trim().parse().unwrap();
         let path = root.path().join("folder");
         // Two events each, that do not merge; what was read before the block is not queued.
-        for _ in 0..limit {
+        for _ in 0..limit / 2 + 512 {
             fs::create_dir(&path).unwrap();
             fs::remove_dir(&path).unwrap();
         }

@@ -4,9 +4,8 @@
 
 mod harness;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use fixtures::docker_log::{DockerLog, Rotation, describe_host, random_id};
@@ -14,6 +13,7 @@ use fixtures::emulator::{Fault, FaultKind, Query};
 use serde_json::{Value, json};
 
 use harness::Harness;
+use harness::permission::{self, set_mode};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_platform-agent");
 
@@ -177,21 +177,15 @@ fn every_wrong_key_is_told_with_path_and_line_and_the_exit_code_is_2() {
     assert!(wanted.iter().all(|words| page.contains(words)), "{page}");
 }
 
-/// A command whose process has no capability: root then is refused like anybody else.
+/// The same command in a process that permissions hold back.
 fn without_capabilities(command: &Command) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        let mut same = Command::new(command.get_program());
-        same.args(command.get_args());
-        return same;
+    let mut words = permission::without_capabilities().iter().map(OsStr::new);
+    let mut bare = Command::new(words.next().unwrap_or(command.get_program()));
+    if bare.get_program() != command.get_program() {
+        bare.args(words).arg(command.get_program());
     }
-    let mut bare = Command::new("setpriv");
-    bare.args(["--bounding-set=-all", "--inh-caps=-all", "--"]);
-    bare.arg(command.get_program()).args(command.get_args());
+    bare.args(command.get_args());
     bare
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]

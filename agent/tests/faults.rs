@@ -7,8 +7,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use fixtures::docker_log::{DockerLog, Rotation, Stream, describe, random_id};
 use fixtures::wait;
 use tempfile::TempDir;
 
+use harness::permission::{set_mode, without_capabilities};
 use harness::{BINARY, Harness};
 
 /// Long enough for a busy machine.
@@ -39,10 +39,10 @@ fn write(log: &mut DockerLog, lines: &[String]) {
     lines.iter().for_each(|line| log.say(line).unwrap());
 }
 
-/// Waits until the agent holds a descriptor on a log of this container.
-fn wait_until_held(harness: &Harness, id: &str) {
+/// Waits until the agent holds a descriptor on this log.
+fn wait_until_held(harness: &Harness, log: &DockerLog) {
     wait::until("a descriptor", SOON, || {
-        Ok((harness.descriptors(id) > 0).then_some(()))
+        Ok(harness.holds(&log.path()).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", harness.agent_log()));
 }
@@ -59,7 +59,7 @@ fn t23_t24_containers_that_are_gone_before_the_next_scan_are_shipped() {
         let mut log = DockerLog::create(containers.path(), &name, Rotation::NONE).unwrap();
         let lines = lines(&name, 5);
         write(&mut log, &lines);
-        wait_until_held(&harness, log.id());
+        wait_until_held(&harness, &log);
         log.remove().unwrap();
         written.push((name, lines));
     }
@@ -207,18 +207,6 @@ fn watches(process: u32) -> usize {
                 .count()
         })
         .sum()
-}
-
-/// The wrapper that makes root one whom permissions hold back, as in the deployed container.
-fn without_capabilities() -> &'static [&'static str] {
-    match rustix::process::geteuid().is_root() {
-        true => &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"],
-        false => &[],
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn is_told_unreadable(status: &serde_json::Value, name: &str) -> bool {

@@ -13,6 +13,8 @@ use crate::region::Region;
 pub enum Service {
     /// `ingestion.logging.{region}.oci.{domain}`: PutLogs.
     LoggingIngestion,
+    /// `logging.{region}.oci.{domain}`: SearchLogs.
+    LoggingSearch,
     /// `objectstorage.{region}.{domain}`.
     ObjectStorage,
     /// `auth.{region}.{domain}`: federation.
@@ -35,6 +37,7 @@ impl Endpoint {
     pub fn of(service: Service, region: &Region) -> Result<Self> {
         let (name, after_region) = match service {
             Service::LoggingIngestion => ("ingestion.logging", ".oci"),
+            Service::LoggingSearch => ("logging", ".oci"),
             Service::ObjectStorage => ("objectstorage", ""),
             Service::Auth => ("auth", ""),
         };

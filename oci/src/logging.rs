@@ -80,6 +80,11 @@ impl LogClient {
         Self { client, endpoint }
     }
 
+    /// The client it sends through.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Where it sends.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint

@@ -3,23 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agent_core::stamp;
-use anyhow::Context;
 use oci::{ContentEncoding, Credentials, Error, ErrorKind, LogClient};
-use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::finding::{Finding, Report, Verdict};
+use super::roundtrip::{self, Sought};
 use crate::config::Config;
-use crate::{host, run, sender, store};
+use crate::marker::Marker;
+use crate::{host, run, sender};
 
 /// What is left to the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Send one marked entry.
     pub send: bool,
+    /// Search for it, for so long at most.
+    pub search: Option<Duration>,
 }
 
+/// The last word of the test entry's `type`.
+const KIND: &str = "check";
+/// What the test entry says.
+const DATA: &str = "platform-agent check: test entry";
 /// What OCI tolerates ("Request Signatures").
 const SKEW_MAX: Duration = Duration::from_secs(5 * 60);
 /// A clock that is kept by NTP is never so far off.
@@ -53,11 +58,38 @@ pub fn check(config: &Config, options: Options, report: &mut Report) {
         }
     };
     let asked = SystemTime::now();
+    let mut found = None;
     let (date, finding) = match options.send {
-        true => send(config, &client, &runtime, report),
+        true => {
+            let data = format!("{DATA} from {}", host::name(&config.source).name);
+            match Marker::new(config, KIND, &data) {
+                Ok(marker) => {
+                    let sought = Sought {
+                        id: marker.id.clone(),
+                        kind: KIND,
+                        time: marker.time.clone(),
+                    };
+                    let answer = send(config, &client, &runtime, marker, report);
+                    let is_accepted = answer
+                        .1
+                        .as_ref()
+                        .is_some_and(|it| it.verdict == Verdict::Ok);
+                    found = options
+                        .search
+                        .filter(|_| is_accepted)
+                        .map(|limit| roundtrip::check(config, &client, &runtime, &sought, limit));
+                    answer
+                }
+                Err(error) => {
+                    let text = format!("{error:#}");
+                    (None, Some(Finding::new(Verdict::Error, "entry", "", text)))
+                }
+            }
+        }
         false => reach(&client, &runtime, report),
     };
     report.findings.extend(finding);
+    report.findings.extend(found);
     if let Some(date) = date {
         let taken = asked.elapsed().unwrap_or_default();
         report.add(clock(asked + taken / 2, date));
@@ -104,16 +136,16 @@ fn credentials(config: &Config, report: &mut Report) -> Option<Credentials> {
 type Answer = (Option<SystemTime>, Option<Finding>);
 
 /// One entry that says what it is.
-fn send(config: &Config, client: &LogClient, runtime: &Runtime, report: &mut Report) -> Answer {
-    let (body, id) = match entry(config) {
-        Ok(entry) => entry,
-        Err(error) => {
-            let finding = Finding::new(Verdict::Error, "entry", "", format!("{error:#}"));
-            return (None, Some(finding));
-        }
-    };
+fn send(
+    config: &Config,
+    client: &LogClient,
+    runtime: &Runtime,
+    marker: Marker,
+    report: &mut Report,
+) -> Answer {
     let encoding = config.logging.encoding;
-    let body = Arc::new(body);
+    let id = marker.id;
+    let body = Arc::new(marker.body);
     let sealed = sender::seal(&body, encoding);
     let log_id = &config.logging.log_id;
     let sent = client.put_logs(log_id, sealed.bytes(body), &sealed.sha256, encoding);
@@ -194,31 +226,6 @@ fn reach(client: &LogClient, runtime: &Runtime, report: &mut Report) -> Answer {
             (None, None)
         }
     }
-}
-
-/// A PutLogs body with one entry, and the entry's id.
-fn entry(config: &Config) -> anyhow::Result<(Vec<u8>, String)> {
-    let random = store::random()
-        .ok()
-        .context("no random numbers to be had")?;
-    let wall = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let (id, time) = (format!("check-{random:016x}"), stamp::from_wall(wall));
-    let host = host::name(&config.source).name;
-    let body = json!({
-        "specversion": "1.0",
-        "logEntryBatches": [{
-            "source": host,
-            "type": format!("{}.check", config.source.type_prefix),
-            "subject": "platform-agent check",
-            "defaultlogentrytime": time,
-            "entries": [{
-                "data": format!("platform-agent check: test entry from {host}"),
-                "id": id,
-                "time": time,
-            }],
-        }],
-    });
-    Ok((serde_json::to_vec(&body)?, id))
 }
 
 /// `ours` is the time halfway between question and answer.

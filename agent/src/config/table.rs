@@ -42,6 +42,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
     let limits = limits(resolver);
     let quarantine = resolver.size("quarantine.max_bytes", 0, 1 << 40);
     let admin = admin(resolver, state.as_ref().map(|state| state.dir.as_path()));
+    let heartbeat = resolver.duration("heartbeat.every", SECOND / 10, DAY);
     let grace = resolver.duration("shutdown.grace", Duration::ZERO, DAY);
     let log = log(resolver);
     let config = Config {
@@ -55,6 +56,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
         limits: limits?,
         quarantine_bytes_max: quarantine?,
         admin,
+        heartbeat,
         grace: grace?,
         log: log?,
     };
@@ -169,10 +171,15 @@ fn logging(resolver: &mut Resolver) -> Option<Logging> {
     let log_id = resolver.required("logging.log_id", |text| {
         LogId::from_str(text).map_err(|error| error.message().to_owned())
     });
-    let endpoint = resolver.parsed("logging.endpoint", |text| {
-        match oci::Endpoint::parse(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => Err(error.message().to_owned()),
+    let endpoint = resolver.parsed("logging.endpoint", endpoint_text);
+    let search_endpoint = resolver.parsed("logging.search_endpoint", endpoint_text);
+    let search_scope = resolver.parsed("logging.search_scope", |text| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+        match !text.is_empty() && text.bytes().all(plain) {
+            true => Ok(text.to_owned()),
+            false => Err(format!(
+                "`{text}` is not \"<compartment OCID>/<log group OCID>\""
+            )),
         }
     });
     let retention = resolver.duration("logging.retention", Duration::ZERO, DAY * 3650);
@@ -184,9 +191,18 @@ fn logging(resolver: &mut Resolver) -> Option<Logging> {
     Some(Logging {
         log_id: log_id?,
         endpoint,
+        search_endpoint,
+        search_scope,
         retention: retention?,
         encoding: encoding?,
     })
+}
+
+fn endpoint_text(text: &str) -> Result<String, String> {
+    match oci::Endpoint::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.message().to_owned()),
+    }
 }
 
 fn batch(resolver: &mut Resolver) -> Option<Batch> {

@@ -1,6 +1,8 @@
 //! What the loop tells people: notices of the core, the status, what it lets go of.
 
-use agent_core::{BatchId, Event, Notice};
+use std::collections::BTreeSet;
+
+use agent_core::{BatchId, ContainerId, Event, Notice};
 
 use super::{Agenda, Engine};
 use crate::admin::Snapshot;
@@ -83,6 +85,9 @@ impl Engine {
     }
 
     pub(super) fn put_up(&mut self, agenda: &Agenda) {
+        let containers = self.core.containers();
+        let ids: BTreeSet<ContainerId> = containers.iter().map(|it| it.id).collect();
+        self.discovery.keep_departed(|id| ids.contains(&id));
         let left_out = self
             .discovery
             .iter()
@@ -98,7 +103,7 @@ impl Engine {
             at: self.started.elapsed(),
             stats: self.core.stats().clone(),
             gauges: self.core.gauges(),
-            containers: self.core.containers(),
+            containers,
             left_out: left_out.chain(unreadable).collect(),
             held_bytes: agenda.held.kept_bytes,
             evicted_bytes: agenda.evicted_bytes,

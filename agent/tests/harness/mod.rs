@@ -3,6 +3,8 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod permission;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,12 +45,25 @@ pub struct Harness {
 impl Harness {
     /// An emulator, and the agent's configuration for it; the agent is not started yet.
     pub fn new(containers_dir: &Path, include: &[&str]) -> Self {
+        Self::over(containers_dir, include, Options::default())
+    }
+
+    /// The same with an emulator that keeps entries only if they are not older than this.
+    pub fn with_retention(containers_dir: &Path, retention: Duration) -> Self {
+        let options = Options {
+            retention,
+            ..Options::default()
+        };
+        Self::over(containers_dir, &["*"], options)
+    }
+
+    fn over(containers_dir: &Path, include: &[&str], options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let credential = Credential::create(&dir.path().join("oci")).unwrap();
         let emulator = Emulator::start(Options {
             log_ids: vec![LOG_ID.to_owned()],
             keyring: credential.keyring(),
-            ..Options::default()
+            ..options
         })
         .unwrap();
         AgentConfig {
