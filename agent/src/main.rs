@@ -9,6 +9,7 @@ mod discover;
 mod disk;
 mod engine;
 mod files;
+mod folder;
 mod host;
 mod listing;
 mod memory;
