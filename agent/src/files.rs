@@ -57,7 +57,6 @@ pub struct Files {
     entries: HashMap<FileHandle, Entry>,
     by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
     by_container: HashMap<ContainerId, Vec<FileHandle>>,
-    /// Entries with a descriptor.
     open_now: usize,
     next_handle: u64,
     /// Counts uses, to know the least recent one.
