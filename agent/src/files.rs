@@ -59,7 +59,6 @@ pub struct Files {
     by_container: HashMap<ContainerId, Vec<FileHandle>>,
     open_now: usize,
     next_handle: u64,
-    /// Counts uses, to know the least recent one.
     uses: u64,
     buffer: Box<[u8]>,
     /// Where file heads are read for comparison.
@@ -221,15 +220,15 @@ impl Files {
             };
             let (device, inode) = (entry.seen.device, entry.seen.inode);
             let listed = |file: &Seen| (file.device, file.inode) == (device, inode);
-            if entry.open.is_some() || seen.iter().any(listed) {
-                return true;
+            let stays = entry.open.is_some() || seen.iter().any(listed);
+            if !stays {
+                self.entries.remove(handle);
+                let key = (container, device, inode);
+                if self.by_inode.get(&key) == Some(handle) {
+                    self.by_inode.remove(&key);
+                }
             }
-            self.entries.remove(handle);
-            let key = (container, device, inode);
-            if self.by_inode.get(&key) == Some(handle) {
-                self.by_inode.remove(&key);
-            }
-            false
+            stays
         });
         if handles.is_empty() {
             self.by_container.remove(&container);
