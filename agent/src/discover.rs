@@ -9,6 +9,7 @@ use agent_core::{Container, ContainerId};
 
 use crate::config::{NameFilter, Source};
 use crate::container::{Description, describe, short_id};
+use crate::folder::FolderState;
 use crate::listing;
 
 /// Docker writes a container's description right after it makes the folder, and its log only
@@ -57,6 +58,8 @@ pub struct Known {
     /// [`Self::standing`] was decided when the name was known.
     is_decided_by_name: bool,
     first_seen: Duration,
+    /// How its folder stood when it was last listed.
+    listed: Option<FolderState>,
 }
 
 impl Known {
@@ -136,6 +139,7 @@ impl Discovery {
                     standing: Standing::Undescribed,
                     is_decided_by_name: false,
                     first_seen: now,
+                    listed: None,
                 }
             });
         }
@@ -162,6 +166,20 @@ impl Discovery {
             known.is_decided_by_name = is_described;
         }
         Some(known)
+    }
+
+    /// The container was listed as its folder stood then.
+    pub fn note_listed(&mut self, id: ContainerId, state: Option<FolderState>) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.listed = state;
+        }
+    }
+
+    /// No name in the container's folder has come, gone or been replaced since it was listed:
+    /// Docker rotates, compresses and describes by new names. What grows is read anyway.
+    pub fn is_as_listed(&self, id: ContainerId) -> bool {
+        let listed = self.known.get(&id).and_then(|known| known.listed);
+        listed.is_some() && listed == FolderState::of(&self.folder(id))
     }
 
     /// All of them, in the order of their ids.

@@ -18,6 +18,7 @@ use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
 use crate::files::trouble::FOLDER;
+use crate::folder::FolderState;
 use crate::quarantine::Quarantine;
 use crate::sender::Sender;
 use crate::store::Save;
@@ -29,6 +30,9 @@ const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 /// Looks at a folder that changes under them.
 const LOOKS_MAX: u32 = 8;
+
+/// One scan in this many looks into folders that have not changed, too.
+const WHOLE_SCAN_EACH: u32 = 30;
 
 /// What other threads tell the loop.
 pub enum Message {
@@ -80,6 +84,7 @@ pub struct Engine {
 #[derive(Default)]
 struct Agenda {
     scan: Duration,
+    scans: u32,
     status: Duration,
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
@@ -118,12 +123,10 @@ impl Engine {
     }
 
     fn now(&self) -> Now {
-        let wall = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Now {
             mono: self.started.elapsed(),
-            wall,
+            wall: wall.unwrap_or_default(),
         }
     }
 
@@ -244,9 +247,18 @@ impl Engine {
             self.files.trouble.forget(id);
             self.tell_removed(id);
         }
-        for id in ids {
+        for id in self.due_for_listing(agenda, ids) {
             self.list(id, agenda);
         }
+    }
+
+    /// Containers whose folders changed since they were listed; now and then all of them.
+    fn due_for_listing(&self, agenda: &mut Agenda, mut ids: Vec<ContainerId>) -> Vec<ContainerId> {
+        agenda.scans += 1;
+        if !agenda.scans.is_multiple_of(WHOLE_SCAN_EACH) {
+            ids.retain(|&id| !self.discovery.is_as_listed(id));
+        }
+        ids
     }
 
     /// A container that went before it was described: what is held of it is shipped under its
@@ -272,9 +284,10 @@ impl Engine {
 
     /// Looks into a container's folder and tells the core.
     fn list(&mut self, id: ContainerId, agenda: &mut Agenda) {
+        let state = FolderState::settled(&self.discovery.folder(id), self.now().wall);
         match self.standing(id, agenda) {
             None => return self.tell_removed(id),
-            Some(Standing::LeftOut(_)) => return,
+            Some(Standing::LeftOut(_)) => return self.discovery.note_listed(id, state),
             Some(Standing::Undescribed | Standing::Followed) => {}
         }
         for _ in 0..LOOKS_MAX {
@@ -294,6 +307,7 @@ impl Engine {
             if standing == Some(Standing::Followed) {
                 let container = self.discovery.container(id);
                 self.tell(Event::Listing(Listing { container, files }));
+                self.discovery.note_listed(id, state);
             }
             return;
         }

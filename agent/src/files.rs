@@ -56,8 +56,9 @@ pub struct Files {
     open_max: usize,
     entries: HashMap<FileHandle, Entry>,
     by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
+    by_container: HashMap<ContainerId, Vec<FileHandle>>,
+    open_now: usize,
     next_handle: u64,
-    /// Counts uses, to know the least recent one.
     uses: u64,
     buffer: Box<[u8]>,
     /// Where file heads are read for comparison.
@@ -103,6 +104,8 @@ impl Files {
             open_max,
             entries: HashMap::new(),
             by_inode: HashMap::new(),
+            by_container: HashMap::new(),
+            open_now: 0,
             next_handle: 1,
             uses: 0,
             buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
@@ -157,7 +160,10 @@ impl Files {
 
     /// Nothing of this container is of interest.
     pub fn release(&mut self, container: ContainerId) {
-        self.entries.retain(|_, entry| entry.container != container);
+        for handle in self.by_container.remove(&container).unwrap_or_default() {
+            self.shut(handle);
+            self.entries.remove(&handle);
+        }
         self.by_inode.retain(|(of, _, _), _| *of != container);
         self.trouble.forget(container);
     }
@@ -180,6 +186,7 @@ impl Files {
             .by_inode
             .insert((container, seen.device, seen.inode), handle)
         {
+            self.shut(old);
             self.entries.remove(&old);
         }
         if open.is_some() {
@@ -187,6 +194,8 @@ impl Files {
         }
         self.uses += 1;
         let held = open.is_some();
+        self.open_now += usize::from(held);
+        self.by_container.entry(container).or_default().push(handle);
         let entry = Entry {
             container,
             seen: seen.clone(),
@@ -202,16 +211,28 @@ impl Files {
 
     /// Entries that are neither in the folder nor open stand for nothing.
     fn prune(&mut self, container: ContainerId, seen: &[Seen]) {
-        let listed = |entry: &Entry| {
-            seen.iter()
-                .any(|file| (file.device, file.inode) == (entry.seen.device, entry.seen.inode))
+        let Some(handles) = self.by_container.get_mut(&container) else {
+            return;
         };
-        self.entries.retain(|_, entry| {
-            entry.container != container || entry.open.is_some() || listed(entry)
+        handles.retain(|handle| {
+            let Some(entry) = self.entries.get(handle) else {
+                return false;
+            };
+            let (device, inode) = (entry.seen.device, entry.seen.inode);
+            let listed = |file: &Seen| (file.device, file.inode) == (device, inode);
+            let stays = entry.open.is_some() || seen.iter().any(listed);
+            if !stays {
+                self.entries.remove(handle);
+                let key = (container, device, inode);
+                if self.by_inode.get(&key) == Some(handle) {
+                    self.by_inode.remove(&key);
+                }
+            }
+            stays
         });
-        let entries = &self.entries;
-        self.by_inode
-            .retain(|_, handle| entries.contains_key(handle));
+        if handles.is_empty() {
+            self.by_container.remove(&container);
+        }
         self.trouble.keep(container, |inode| {
             seen.iter().any(|file| file.inode == inode)
         });
@@ -285,6 +306,7 @@ impl Files {
         let entry = self.entries.get_mut(&handle).ok_or(ReadError::Gone)?;
         entry.look = Look::default();
         entry.closed = false;
+        self.open_now += 1;
         entry.open = Some(match compressed {
             true => Open::Gz(Box::new(gz::Decoder::new(file))),
             false => Open::Plain(file),
@@ -294,18 +316,23 @@ impl Files {
 
     /// The core is done with this file.
     pub fn close(&mut self, handle: FileHandle) {
+        self.shut(handle);
         if let Some(entry) = self.entries.get_mut(&handle) {
-            entry.shut();
             entry.closed = true;
+        }
+    }
+
+    fn shut(&mut self, handle: FileHandle) {
+        if let Some(entry) = self.entries.get_mut(&handle) {
+            self.open_now -= usize::from(entry.open.is_some());
+            entry.open = None;
+            entry.held = false;
         }
     }
 
     /// Descriptors open now.
     pub fn open_count(&self) -> usize {
-        self.entries
-            .values()
-            .filter(|entry| entry.open.is_some())
-            .count()
+        self.open_now
     }
 }
 
@@ -322,11 +349,6 @@ impl Entry {
             born: self.seen.born,
             held: self.held,
         }
-    }
-
-    fn shut(&mut self) {
-        self.open = None;
-        self.held = false;
     }
 
     fn is_unlinked(&self) -> bool {

@@ -9,6 +9,7 @@ mod discover;
 mod disk;
 mod engine;
 mod files;
+mod folder;
 mod heartbeat;
 mod host;
 mod listing;

@@ -140,7 +140,8 @@ pub fn seal(body: &Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
     let gzip = match encoding {
         ContentEncoding::Identity => None,
         ContentEncoding::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            let mut encoder =
+                GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
             // Writing into memory does not fail; if it did, the plain body would be refused.
             let written = encoder.write_all(body).and_then(|()| encoder.finish());
             written.ok().map(Bytes::from)

@@ -20,7 +20,7 @@ use crate::sink::Sink;
 /// Nothing arrived for this long, and all that should is there: it is done.
 const QUIET: Duration = Duration::from_millis(300);
 /// Nothing arrived for this long: more will not come.
-const STUCK: Duration = Duration::from_secs(15);
+const STUCK: Duration = Duration::from_secs(40);
 
 /// No run may take longer.
 const LIMIT: Duration = Duration::from_secs(90);

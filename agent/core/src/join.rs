@@ -98,8 +98,9 @@ impl Group {
             return None;
         }
         let (escaped, len) = escape::cut(&self.pending, part_max);
-        let rest = self.pending.split_off(escaped);
-        let text = std::mem::replace(&mut self.pending, rest);
+        let text = self.pending[..escaped].to_vec();
+        // Its capacity stays for the next piece.
+        self.pending.drain(..escaped);
         Some(self.take(text, len, false))
     }
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::event::ContainerId;
 
+/// Times are rounded up to this, so that many containers are looked at after one waking.
+const GRID: Duration = Duration::from_millis(20);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Ready,
@@ -34,6 +37,7 @@ impl Schedule {
     pub fn wait(&mut self, id: ContainerId, at: Option<Duration>) {
         self.forget(id);
         if let Some(at) = at {
+            let at = rounded_up(at);
             self.places.insert(id, Place::At(at));
             self.timers.insert((at, id));
         }
@@ -68,4 +72,10 @@ impl Schedule {
     pub fn deadline(&self) -> Option<Duration> {
         self.timers.first().map(|&(at, _)| at)
     }
+}
+
+fn rounded_up(at: Duration) -> Duration {
+    let steps = at.as_nanos().div_ceil(GRID.as_nanos());
+    // A monotonic clock does not run for 500 years.
+    Duration::from_nanos(u64::try_from(steps * GRID.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -4,10 +4,17 @@ use std::os::unix::fs::MetadataExt;
 
 use super::{Entry, Files};
 
+/// This part of the bound is shut at once.
+const AT_ONCE: usize = 16;
+
 impl Files {
-    /// Shuts the least recently used descriptors until one more fits under `max`. Those without
-    /// a name come last, since they cannot be opened again.
+    /// Shuts the least recently used descriptors until one more fits under `max`, and some more,
+    /// so that it is not done for every file. Those without a name come last, since they cannot
+    /// be opened again.
     pub(super) fn make_room(&mut self, max: usize, among: impl Fn(&Entry) -> bool) {
+        if self.open_now < max {
+            return;
+        }
         let mut open: Vec<_> = self
             .entries
             .iter()
@@ -18,24 +25,28 @@ impl Files {
             return;
         }
         open.sort_unstable_by_key(|(used, _)| *used);
-        let (named, nameless): (Vec<_>, Vec<_>) = open
-            .iter()
-            .partition(|(_, handle)| self.entries.get(handle).is_some_and(|e| !e.is_unlinked()));
-        for (index, (_, handle)) in named
-            .iter()
-            .chain(&nameless)
-            .take(open.len() + 1 - max)
-            .enumerate()
-        {
-            if let Some(entry) = self.entries.get_mut(handle) {
-                if index >= named.len() {
-                    tracing::warn!(
-                        container = %entry.container, file = entry.seen.name,
-                        "a deleted log is let go of unread: more than source.max_open_files are held",
-                    );
-                }
-                entry.shut();
+        let least = open.len() + 1 - max;
+        let (mut shut, mut nameless) = (0, Vec::new());
+        for (_, handle) in open {
+            if shut == least + max / AT_ONCE {
+                break;
             }
+            match self.entries.get(&handle) {
+                Some(entry) if entry.is_unlinked() => nameless.push(handle),
+                _ => {
+                    self.shut(handle);
+                    shut += 1;
+                }
+            }
+        }
+        for handle in nameless.into_iter().take(least.saturating_sub(shut)) {
+            if let Some(entry) = self.entries.get(&handle) {
+                tracing::warn!(
+                    container = %entry.container, file = entry.seen.name,
+                    "a deleted log is let go of unread: more than source.max_open_files are held",
+                );
+            }
+            self.shut(handle);
         }
     }
 
@@ -58,7 +69,7 @@ impl Files {
             if kept <= kept_max {
                 break;
             }
-            let Some(entry) = self.entries.get_mut(&handle) else {
+            let Some(entry) = self.entries.get(&handle) else {
                 continue;
             };
             let bound = match kept > bytes_max {
@@ -69,7 +80,7 @@ impl Files {
                 container = %entry.container, file = entry.seen.name, bytes,
                 "a deleted log is let go of, read or not: {bound}",
             );
-            entry.shut();
+            self.shut(handle);
             kept -= bytes;
         }
         Held {

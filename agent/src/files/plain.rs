@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::FileExt;
-use std::time::Duration;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::{Duration, SystemTime};
 
 use agent_core::file_id::head_hash;
 use agent_core::{Head, ReadError};
@@ -12,15 +12,22 @@ use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 use rustix::io::Errno;
 
 use super::Filled;
+use crate::listing;
 
 /// Read pages are given back in steps of this, bytes.
 const CACHE_STEP_BYTES: u64 = 1024 * 1024;
+
+/// mtime is as coarse as the kernel's tick, and coarser on some file systems: a change that follows
+/// another this soon may not show.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// What earlier reads of the same descriptor found.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Size and mtime at which the start of the file was last found to be what it should.
     verified: Option<(u64, Duration, Head)>,
+    /// The last change was long past at that time: another one would have another mtime.
+    settled: bool,
     /// The page cache was given back up to here.
     cache_dropped_until: u64,
     /// The kernel's words for the last failure.
@@ -85,11 +92,27 @@ pub fn read(
         skip_hole(file, buffer, size, &mut filled).map_err(|error| look.fail(error))?;
     }
     filled.end = filled.len < buffer.len() || filled.offset + filled.len as u64 >= size;
-    if let Some(head) = head {
+    if let Some(head) = head
+        && !(state == look.verified && look.settled && is_still(file, size, &filled))
+    {
         verify(file, &buffer[..filled.len], &filled, head, scratch)?;
+        look.settled = state.is_some() && is_settled(&filled);
         look.verified = state;
     }
     Ok(filled)
+}
+
+/// Neither size nor mtime have changed since before the bytes were read.
+fn is_still(file: &File, size: u64, filled: &Filled) -> bool {
+    file.metadata().is_ok_and(|after| {
+        let modified = listing::since_epoch(after.mtime(), after.mtime_nsec());
+        (after.len(), modified) == (size, filled.modified)
+    })
+}
+
+fn is_settled(filled: &Filled) -> bool {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    wall.is_ok_and(|wall| filled.modified + SETTLED_AFTER < wall)
 }
 
 fn fill(file: &File, buffer: &mut [u8], filled: &mut Filled) -> io::Result<()> {

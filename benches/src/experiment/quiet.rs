@@ -14,8 +14,8 @@ use crate::shape::Shape;
 use crate::sink::Mode;
 
 const LINES_EACH: u64 = 10;
-/// Until nothing is left to do.
-const SETTLE: Duration = Duration::from_secs(5);
+/// Until nothing is left to do: the second scan finds folders that are no longer new.
+const SETTLE: Duration = Duration::from_secs(15);
 
 /// Measures `containers` quiet containers for `span`.
 ///
