@@ -43,8 +43,9 @@ pub async fn run(config: Config, every: Duration, client: LogClient, board: Boar
 async fn beat(config: &Config, client: &LogClient, data: &str) -> anyhow::Result<()> {
     let marker = Marker::new(config, KIND, data)?;
     let encoding = config.logging.encoding;
-    let sealed = sender::seal(&marker.body, encoding);
-    let bytes = sealed.bytes(Arc::new(marker.body));
+    let body = Arc::new(marker.body);
+    let sealed = sender::seal(&body, encoding);
+    let bytes = sealed.bytes(body);
     let log_id = &config.logging.log_id;
     client
         .put_logs(log_id, bytes, &sealed.sha256, encoding)
