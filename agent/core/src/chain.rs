@@ -8,6 +8,9 @@ use crate::file_id::generation_id;
 use crate::generation::Generation;
 use crate::identity::{Candidate, align};
 
+/// Stands for a generation that was accepted and forgotten.
+const FORGOTTEN: u64 = 0;
+
 /// The chain of one container.
 #[derive(Debug)]
 pub struct Chain {
@@ -106,7 +109,11 @@ impl Chain {
     /// `follows`.
     pub fn restore(&mut self, mut generation: Generation, follows: bool) -> u64 {
         generation.key = self.next_key;
-        generation.follows = self.generations.last().filter(|_| follows).map(|g| g.key);
+        let before = self
+            .generations
+            .last()
+            .map_or(FORGOTTEN, |before| before.key);
+        generation.follows = follows.then_some(before);
         generation.prefix = IdPrefix::new(self.container, generation.id);
         self.next_key += 1;
         self.generations.push(generation);

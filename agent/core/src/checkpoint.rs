@@ -75,7 +75,8 @@ pub struct GenerationState {
     /// When the inode was made, in nanoseconds; 0 when that is not known.
     #[serde(default)]
     pub born: u64,
-    /// It comes right after the one in front of it in this list: no file was between them.
+    /// It comes right after the one in front of it in this list (or, as the first, after one that
+    /// is accepted and forgotten): no file was between them.
     #[serde(default)]
     pub follows: bool,
 }

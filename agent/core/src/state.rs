@@ -76,7 +76,11 @@ fn nanos(time: Duration) -> u64 {
 
 /// `before` is the generation in front of it.
 fn generation_state(generation: &Generation, before: Option<&Generation>) -> GenerationState {
-    let follows = before.is_some_and(|before| generation.follows == Some(before.key));
+    let follows = match before {
+        Some(before) => generation.follows == Some(before.key),
+        // What it follows is accepted and forgotten.
+        None => generation.follows.is_some(),
+    };
     let Head { len, hash, offset } = generation.fingerprint.head;
     let evidence = |listed: Listed| {
         let modified = nanos(listed.modified);

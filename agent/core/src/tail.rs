@@ -146,20 +146,22 @@ impl Tail {
     pub fn breaks_at(&self, key: u64) -> bool {
         let open =
             self.groups.iter().any(Option::is_some) || self.resumed.iter().any(Option::is_some);
-        let Some(index) = self.chain.generations().iter().position(|g| g.key == key) else {
+        let generations = self.chain.generations();
+        let Some(index) = generations.iter().position(|g| g.key == key) else {
             return false;
         };
-        let generation = &self.chain.generations()[index];
-        let before = index
-            .checked_sub(1)
-            .map(|before| self.chain.generations()[before].key);
-        let last = match self.last_key {
-            None if generation.read > 0 => return false,
-            None => before,
-            last => last,
+        let generation = &generations[index];
+        let joins = match (self.last_key, index.checked_sub(1)) {
+            (Some(last), _) => {
+                last == key || (generation.read == 0 && generation.follows == Some(last))
+            }
+            // An earlier run stopped in the middle of it, or where it begins: then its line goes
+            // on if this was known to follow what was read before.
+            (None, _) if generation.read > 0 => true,
+            (None, Some(before)) => generation.follows == Some(generations[before].key),
+            (None, None) => generation.follows.is_some(),
         };
-        open && last != Some(key)
-            && (generation.read > 0 || last.is_none() || generation.follows != last)
+        open && !joins
     }
 
     /// Turns a chunk of the generation `key` into entries, from its read offset on. `end`: the
