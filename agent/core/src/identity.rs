@@ -67,13 +67,16 @@ pub fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>
 /// is not like it, or the inode be known, or a neighbour that has no other generation beside it.
 /// What is left is taken for new: in doubt lines are repeated, not lost.
 fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+    // Where nothing is renamed, Docker (before 23, with max-file=1) truncates in place.
+    let alone = files.iter().all(|file| file.listed.position == 0);
     let mut proven: Vec<Option<u64>> = files
         .iter()
         .map(|file| {
             let is = |generation: &&Generation| {
                 (fits(generation, file)
-                    && (is_same(generation, file) || is_inode(generation, &file.listed)))
-                    || (Bug::InodeIsIdentity.is_planted() && is_inode(generation, &file.listed))
+                    && (is_same(generation, file) || is_inode(generation, &file.listed, alone)))
+                    || (Bug::InodeIsIdentity.is_planted()
+                        && is_inode(generation, &file.listed, alone))
             };
             file.known
                 .or_else(|| generations.iter().find(is).map(|found| found.key))
@@ -115,12 +118,13 @@ fn fits(generation: &Generation, file: &Candidate) -> bool {
 }
 
 /// It is the file that was last listed for the generation, by its inode.
-fn is_inode(generation: &Generation, listed: &Listed) -> bool {
+fn is_inode(generation: &Generation, listed: &Listed, alone: bool) -> bool {
     if generation.replaced {
         return false;
     }
     // Without a line to compare, other bytes in the same inode would not be noticed.
-    if generation.read > 0 && generation.last.is_none() && !generation.fingerprint.complete {
+    let unsure = generation.last.is_none() && !generation.fingerprint.complete;
+    if alone && generation.read > 0 && unsure {
         return false;
     }
     generation.evidence.is_some_and(|before| {

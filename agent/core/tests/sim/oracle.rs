@@ -33,6 +33,7 @@ pub struct Oracle {
     /// Files that begin with a piece of a line. Where nothing else proves which generation such a
     /// file is, it is taken for new, and its lines are repeated under other ids.
     ambiguous: BTreeSet<u64>,
+    starts: BTreeMap<u64, BTreeSet<String>>,
     pub torn: bool,
     /// The service refused everything for a while: nothing tells which entry it meant.
     pub refuses_all: bool,
@@ -155,6 +156,10 @@ impl Oracle {
             first + tokens <= written.homes.len() as u64,
             "more of line {line:x} than was written"
         );
+        self.starts
+            .entry(line)
+            .or_default()
+            .insert(entry.id[..30].to_owned());
         self.arrived
             .entry(line)
             .or_default()
@@ -172,6 +177,25 @@ impl Oracle {
     pub fn check(&self) -> Summary {
         let mut summary = Summary::default();
         let nothing = BTreeSet::new();
+        for (line, starts) in self.starts.iter().filter(|(_, starts)| starts.len() > 1) {
+            let written = &self.lines[line];
+            let gone = |home: &u64| self.vanished.contains(home);
+            let homes: BTreeSet<&u64> = written.homes.iter().collect();
+            if homes.len() > 1 && !written.homes.iter().any(gone) && !self.torn && !self.refuses_all
+            {
+                summary.splits += 1;
+                println!(
+                    "line {line:x} of c{} is split: {starts:?} homes {:?}",
+                    written.container,
+                    written.homes.iter().collect::<BTreeSet<_>>()
+                );
+                assert!(
+                    std::env::var_os("SIM_SPLIT").is_none(),
+                    "line {line:x} of container {} is split",
+                    written.container
+                );
+            }
+        }
         for (line, written) in self.lines.iter().filter(|(_, written)| !written.uniform) {
             let arrived = self.arrived.get(line).unwrap_or(&nothing);
             for (index, home) in written.homes.iter().enumerate() {
@@ -195,6 +219,7 @@ impl Oracle {
 pub struct Summary {
     pub tokens: u64,
     pub lost: u64,
+    pub splits: u64,
 }
 
 fn parse(data: &str) -> Option<(u64, u64)> {
