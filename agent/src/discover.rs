@@ -237,7 +237,7 @@ impl Discovery {
     ///
     /// # Errors
     /// As [`listing::look`].
-    pub fn look(&self, id: ContainerId) -> io::Result<Vec<listing::Seen>> {
+    pub fn look(&self, id: ContainerId) -> io::Result<listing::Look> {
         listing::look(&self.folder(id), &self.log_name(id))
     }
 }

@@ -270,7 +270,7 @@ impl Engine {
         };
         if self.discovery.admits(&container.name) {
             let files = self.files.held(id);
-            self.tell(Event::Listing(Listing { container, files }));
+            self.tell_listing(id, files, false);
         } else {
             self.files.release(id);
         }
@@ -279,7 +279,16 @@ impl Engine {
     fn tell_removed(&mut self, id: ContainerId) {
         let container = self.discovery.container(id);
         let files = self.files.enroll(id, &[]).unwrap_or_default();
-        self.tell(Event::Listing(Listing { container, files }));
+        self.tell_listing(id, files, false);
+    }
+
+    fn tell_listing(&mut self, id: ContainerId, files: Vec<Listed>, unstable: bool) {
+        let container = self.discovery.container(id);
+        self.tell(Event::Listing(Listing {
+            container,
+            files,
+            unstable,
+        }));
     }
 
     /// Looks into a container's folder and tells the core.
@@ -291,8 +300,8 @@ impl Engine {
             Some(Standing::Undescribed | Standing::Followed) => {}
         }
         for _ in 0..LOOKS_MAX {
-            let seen = match self.discovery.look(id) {
-                Ok(seen) => seen,
+            let look = match self.discovery.look(id) {
+                Ok(look) => look,
                 // Removed: the scan will tell.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return,
                 Err(error) => return self.files.trouble.note(id, FOLDER, &error),
@@ -300,14 +309,14 @@ impl Engine {
             self.files.trouble.settle(id, FOLDER);
             // Docker describes a container before it opens its log: now it may be described.
             let standing = self.standing(id, agenda);
-            let Ok(files) = self.files.enroll(id, &seen) else {
+            let Ok(files) = self.files.enroll(id, &look.files) else {
                 continue;
             };
             // Before it is described, its files are only opened, so that they cannot vanish.
             if standing == Some(Standing::Followed) {
-                let container = self.discovery.container(id);
-                self.tell(Event::Listing(Listing { container, files }));
-                self.discovery.note_listed(id, state);
+                self.tell_listing(id, files, !look.stable);
+                self.discovery
+                    .note_listed(id, state.filter(|_| look.stable));
             }
             return;
         }

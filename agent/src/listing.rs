@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Passes at most: a folder that never stands still is told as it was last seen, and the next
-/// look corrects it.
+/// Passes at most: a folder that never stands still is told as it was last seen, with a warning to
+/// the core, and the next look corrects it.
 const PASSES_MAX: u32 = 8;
 
 /// One log file as it stands in the folder.
@@ -34,6 +34,16 @@ pub struct Seen {
     pub born: Duration,
 }
 
+/// What a look at a folder saw.
+#[derive(Debug)]
+pub struct Look {
+    /// Its log files.
+    pub files: Vec<Seen>,
+    /// Two passes in a row saw the same names. Else one may be missing, and another may be there
+    /// under two names.
+    pub stable: bool,
+}
+
 impl Seen {
     fn identity(&self) -> (&str, u64, u64) {
         (&self.name, self.device, self.inode)
@@ -48,8 +58,9 @@ impl Seen {
 ///
 /// # Errors
 /// When the folder cannot be read; `NotFound` when it is gone.
-pub fn look(folder: &Path, log_name: &str) -> io::Result<Vec<Seen>> {
+pub fn look(folder: &Path, log_name: &str) -> io::Result<Look> {
     let mut last = pass(folder, log_name)?;
+    let mut stable = false;
     for _ in 1..PASSES_MAX {
         let next = pass(folder, log_name)?;
         let same = last
@@ -58,10 +69,14 @@ pub fn look(folder: &Path, log_name: &str) -> io::Result<Vec<Seen>> {
             .eq(next.iter().map(Seen::identity));
         last = next;
         if same {
+            stable = true;
             break;
         }
     }
-    Ok(without_twins(last))
+    Ok(Look {
+        files: without_twins(last),
+        stable,
+    })
 }
 
 /// One pass, sorted by position.

@@ -248,12 +248,16 @@ fn kills(label: &str, rotation: Rotation) {
     run.harness.assert_nothing_was_cut_or_dropped();
 }
 
+/// So many that none is rotated away: what a killed agent had shipped and not yet committed is not
+/// known to the next one, and a line that began in such a file could only be sent from its middle.
+const FILES_MAX: u32 = 400;
+
 #[test]
 fn t01_t50_t61_kills_and_downtime_over_plain_rotation() {
-    kills("plain", Rotation::plain(64 * 1024, 40));
+    kills("plain", Rotation::plain(64 * 1024, FILES_MAX));
 }
 
 #[test]
 fn t13_t15_t16_kills_and_downtime_over_compressed_rotation() {
-    kills("gz", Rotation::gz(64 * 1024, 40));
+    kills("gz", Rotation::gz(64 * 1024, FILES_MAX));
 }

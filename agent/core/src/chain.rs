@@ -30,6 +30,8 @@ pub struct View<'a> {
     pub newer: bool,
     /// Some file could not be read, so what is not in `files` may be there all the same.
     pub partial: bool,
+    /// The folder changed all the time: files that seem to be neighbours need not be.
+    pub unstable: bool,
     /// The time of the last line read.
     pub time: &'a str,
 }
@@ -124,7 +126,7 @@ impl Chain {
     /// that depend on the state wait for it.
     pub fn reconcile(&mut self, view: &View<'_>, next: SaveId) -> Change {
         let files = view.files;
-        let matched = align(&self.generations, files);
+        let matched = align(&self.generations, files, view.unstable);
         let mut change = Change::default();
         for generation in &mut self.generations {
             generation.listed = None;
@@ -159,7 +161,9 @@ impl Chain {
             generation.fingerprint.witness = generation.fingerprint.witness.or(witness);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);
-            if let Some((_, previous)) = before.filter(|(other, _)| *other == position + 1) {
+            if let Some((_, previous)) =
+                before.filter(|(other, _)| *other == position + 1 && !view.unstable)
+            {
                 self.generations[at].follows = Some(previous);
             }
             before = Some((position, key));
@@ -185,7 +189,7 @@ impl Chain {
     /// that of the last line read.
     pub fn append(&mut self, file: &Candidate, follows: Option<u64>, time: &str, next: SaveId) {
         let unlinked = file.listed.position > 0;
-        let at = match align(&self.generations, std::slice::from_ref(file))[0] {
+        let at = match align(&self.generations, std::slice::from_ref(file), true)[0] {
             Some(known) => self.position_of(known),
             None => {
                 let generation = self.found(file, time, next);

@@ -120,6 +120,8 @@ pub struct Listing {
     pub container: Container,
     /// Its log files in any order; a rename chain may be half done in it.
     pub files: Vec<Listed>,
+    /// The folder changed all the time: a file may be missing here, or have two names.
+    pub unstable: bool,
 }
 
 /// Why a file could not be read.

@@ -135,6 +135,7 @@ impl Follow {
             unborn,
             torn,
             partial,
+            unstable,
             removed,
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
@@ -159,6 +160,7 @@ impl Follow {
                 files: &files,
                 newer,
                 partial,
+                unstable,
                 time: &time,
             },
             next_save,

@@ -99,8 +99,8 @@ impl Generation {
         }
         let revived = std::mem::take(&mut self.vanished);
         self.finished &= !revived;
-        if self.finished && !listed.compressed && listed.size > self.read {
-            // It was taken for closed, and was not.
+        if !listed.compressed && (listed.position == 0 || listed.size > self.read) {
+            // If it was taken for closed, it was not.
             (self.finished, self.closed) = (false, false);
         }
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.

@@ -20,11 +20,11 @@ fn alike(generation: &Generation, file: &Candidate) -> bool {
     generation.fingerprint.is_like(&file.fingerprint)
 }
 
-/// Which generation each file is: as many of those proven as stand in the chain's order.
-pub fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+/// Which generation each file is; in an `unstable` listing neighbours prove nothing. As many of those proven as stand in the chain's order.
+pub fn align(generations: &[Generation], files: &[Candidate], unstable: bool) -> Vec<Option<u64>> {
     let (rows, columns) = (generations.len(), files.len());
     let width = columns + 1;
-    let proven = prove(generations, files);
+    let proven = prove(generations, files, unstable);
     let scores: Vec<u32> = generations
         .iter()
         .flat_map(|generation| {
@@ -66,7 +66,7 @@ pub fn align(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>
 /// longer line does not, as the pieces of one line can be all alike: there a line must follow that
 /// is not like it, or the inode be known, or a neighbour that has no other generation beside it.
 /// What is left is taken for new: in doubt lines are repeated, not lost.
-fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
+fn prove(generations: &[Generation], files: &[Candidate], unstable: bool) -> Vec<Option<u64>> {
     // Where nothing is renamed, Docker (before 23, with max-file=1) truncates in place.
     let alone = files.iter().all(|file| file.listed.position == 0);
     let mut proven: Vec<Option<u64>> = files
@@ -82,8 +82,9 @@ fn prove(generations: &[Generation], files: &[Candidate]) -> Vec<Option<u64>> {
                 .or_else(|| generations.iter().find(is).map(|found| found.key))
         })
         .collect();
-    let adjacent =
-        |older: usize| files[older].listed.position == files[older + 1].listed.position + 1;
+    let adjacent = |older: usize| {
+        !unstable && files[older].listed.position == files[older + 1].listed.position + 1
+    };
     for older in 0..files.len().saturating_sub(1) {
         let newer = older + 1;
         if let (Some(before), None, true) = (proven[older], proven[newer], adjacent(older)) {

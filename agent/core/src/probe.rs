@@ -34,6 +34,7 @@ pub struct Probe {
     failed: u32,
     /// The folder has changed since it was listed.
     stale: bool,
+    unstable: bool,
 }
 
 /// A listing whose files are identified.
@@ -47,6 +48,8 @@ pub struct Identified {
     pub torn: bool,
     /// Some file could not be read: look again later.
     pub partial: bool,
+    /// The folder changed all the time.
+    pub unstable: bool,
     /// The folder is gone.
     pub removed: bool,
 }
@@ -61,6 +64,16 @@ impl Probe {
         files.sort_by_key(|file| (std::cmp::Reverse(file.position), file.compressed));
         // Of a plain file and its compressed twin the plain one is whole.
         files.dedup_by(|twin, plain| twin.position == plain.position && twin.compressed);
+        // Renamed while it was looked at, it was seen under both names: the newer one is not there
+        // for sure, but what is current must not be taken for closed.
+        let mut seen = Vec::new();
+        files.reverse();
+        files.retain(|file| {
+            let new = !seen.contains(&file.handle);
+            seen.push(file.handle);
+            new
+        });
+        files.reverse();
         let finding = |file: &Listed| {
             if let Some(key) = chain.known(file) {
                 return Finding::Known(key);
@@ -86,6 +99,7 @@ impl Probe {
             again: false,
             failed: 0,
             stale: false,
+            unstable: listing.unstable,
         }
     }
 
@@ -97,6 +111,7 @@ impl Probe {
             again: true,
             failed: 0,
             stale: false,
+            unstable: false,
         }
     }
 
@@ -198,7 +213,8 @@ impl Probe {
             files: Vec::new(),
             unborn: None,
             torn: false,
-            partial: false,
+            partial: self.unstable,
+            unstable: self.unstable,
             removed: self.removed,
         };
         for (listed, finding) in self.files {

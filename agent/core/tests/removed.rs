@@ -80,6 +80,7 @@ fn entries_sent(reads_before_removal: usize) -> u32 {
         Event::Listing(Listing {
             container: container(removed),
             files,
+            unstable: false,
         })
     };
     core.handle(now(1), listing(vec![listed], false));

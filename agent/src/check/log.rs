@@ -216,7 +216,7 @@ fn backlog(
 ) -> Option<Backlog> {
     let folder = discovery.folder(id);
     let files = match discovery.look(id) {
-        Ok(files) => files,
+        Ok(look) => look.files,
         // Removed meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {

@@ -45,7 +45,7 @@ impl Scene {
     }
 
     fn list(&mut self) -> Vec<Listed> {
-        let seen = listing::look(&self.folder, LOG).unwrap();
+        let seen = listing::look(&self.folder, LOG).unwrap().files;
         self.files.enroll(ID, &seen).unwrap()
     }
 
@@ -287,7 +287,7 @@ fn an_inode_that_changed_after_it_was_closed_gets_a_new_handle() {
 fn a_look_that_is_out_of_date_is_stale() {
     let mut scene = Scene::new();
     scene.write(LOG, b"one\n");
-    let seen = listing::look(&scene.folder, LOG).unwrap();
+    let seen = listing::look(&scene.folder, LOG).unwrap().files;
     fs::remove_file(scene.path(LOG)).unwrap();
     assert_eq!(scene.files.enroll(ID, &seen), Err(Stale));
 }

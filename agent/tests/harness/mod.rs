@@ -265,8 +265,9 @@ impl Harness {
         arrived.sort_unstable();
         assert!(
             arrived == lines,
-            "{}",
-            self.what_is_missing(container, lines)
+            "{}\n{}",
+            self.what_is_missing(container, lines),
+            self.agent_log()
         );
     }
 

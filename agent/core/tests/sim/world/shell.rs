@@ -44,7 +44,7 @@ impl World {
             return;
         }
         let log = &self.logs[&container];
-        let names: Vec<((u32, bool), u64)> = log
+        let mut names: Vec<((u32, bool), u64)> = log
             .names
             .iter()
             .filter(|((position, gz), _)| !gz || !log.names.contains_key(&(*position, false)))
@@ -63,13 +63,30 @@ impl World {
             created: log.created.clone(),
             removed: log.removed,
         };
-        let files = names
+        // Renamed while it was looked at: seen under both names, or under none.
+        let unstable = self.random.one_in(25) && !names.is_empty();
+        let mut twice = None;
+        if unstable {
+            let at = self.random.below(names.len() as u64) as usize;
+            let (name, inode) = names.remove(at);
+            if self.random.one_in(2) {
+                names.retain(|&((position, _), _)| position != name.0 + 1);
+                names.push((name, inode));
+                twice = Some(inode);
+            }
+        }
+        let mut files: Vec<Listed> = names
             .into_iter()
             .map(|(name, inode)| self.listed(container, name, inode))
             .collect();
+        if let Some(&file) = files.iter().find(|file| Some(file.inode) == twice) {
+            let position = file.position + 1;
+            files.push(Listed { position, ..file });
+        }
         self.event(Event::Listing(Listing {
             container: about,
             files,
+            unstable,
         }));
     }
 
