@@ -9,7 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::{
-    Action, BatchId, Container, ContainerId, Event, Listing, Notice, Now, Outcome, Pipeline, SaveId,
+    Action, BatchId, Container, ContainerId, Event, Listed, Listing, Notice, Now, Outcome,
+    Pipeline, SaveId,
 };
 
 use crate::admin::Board;
@@ -277,7 +278,6 @@ impl Engine {
     }
 
     fn tell_removed(&mut self, id: ContainerId) {
-        let container = self.discovery.container(id);
         let files = self.files.enroll(id, &[]).unwrap_or_default();
         self.tell_listing(id, files, false);
     }

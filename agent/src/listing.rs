@@ -160,6 +160,7 @@ mod tests {
     fn names(folder: &Path) -> Vec<(String, u32, bool)> {
         look(folder, "c-json.log")
             .unwrap()
+            .files
             .into_iter()
             .map(|file| (file.name, file.position, file.compressed))
             .collect()
