@@ -1,0 +1,18 @@
+//! platform-ops: runs a PostgreSQL, Redis and PgBouncer platform on one host.
+//!
+//! A command (`command/`) looks at the world, makes a [`plan`], and carries it out under the
+//! [`lock`], noting every step in the [`audit`] log. The library exists for the tests.
+
+pub mod audit;
+pub mod cli;
+pub mod command;
+pub mod engine;
+pub mod exit;
+pub mod failure;
+pub mod interrupt;
+pub mod lock;
+pub mod output;
+pub mod plan;
+pub mod redact;
+pub mod root;
+pub mod session;
