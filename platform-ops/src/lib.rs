@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod cli;
 pub mod command;
+pub mod dotenv;
 pub mod engine;
 pub mod exit;
 pub mod failure;
