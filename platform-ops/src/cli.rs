@@ -87,6 +87,14 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Lay a new platform out on an empty root: folders, platform.env with generated secrets
+    Init(command::init::Arguments),
+    /// Start the services, in order, and wait until they are healthy
+    Up(command::up::Arguments),
+    /// Stop the services, in reverse order; their data stay
+    Down(command::down::Arguments),
+    /// Stop and start services, in order, and wait until they are healthy
+    Restart(command::restart::Arguments),
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// The exit codes

@@ -1,6 +1,10 @@
 //! The commands, one module each: its arguments and what it does.
 
 pub mod completions;
+pub mod down;
+pub mod init;
+pub mod restart;
+pub mod up;
 
 use crate::cli::Command;
 use crate::exit::{self, Exit};
@@ -12,6 +16,10 @@ use crate::session::Session;
 /// What made it fail; a [`crate::failure::Failure`] in the chain decides the exit code.
 pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Init(arguments) => init::run(session, &arguments).await,
+        Command::Up(arguments) => up::run(session, &arguments).await,
+        Command::Down(arguments) => down::run(session, &arguments).await,
+        Command::Restart(arguments) => restart::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

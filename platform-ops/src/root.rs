@@ -82,13 +82,13 @@ impl Root {
         self.state().join("audit.jsonl")
     }
 
+    /// What `up` left for those who may not read platform.env.
+    pub fn names(&self) -> PathBuf {
+        self.state().join("stack.json")
+    }
+
     /// What `status` saw at its last look.
     pub fn last_status(&self) -> PathBuf {
         self.state().join("last-status.json")
-    }
-
-    /// A path as it reads below the root, for messages and plans.
-    pub fn display(&self, path: &Path) -> String {
-        path.display().to_string()
     }
 }
