@@ -95,6 +95,14 @@ pub enum Command {
     Down(command::down::Arguments),
     /// Stop and start services, in order, and wait until they are healthy
     Restart(command::restart::Arguments),
+    /// Fetch the images and pin them by digest; no container is touched
+    Pull(command::pull::Arguments),
+    /// Show or follow logs, by service
+    Logs(command::logs::Arguments),
+    /// Application stacks under apps/
+    App(command::app::Arguments),
+    /// The log agent: status, check, pause
+    Agent(command::agent::Arguments),
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// The exit codes

@@ -1,8 +1,12 @@
 //! The commands, one module each: its arguments and what it does.
 
+pub mod agent;
+pub mod app;
 pub mod completions;
 pub mod down;
 pub mod init;
+pub mod logs;
+pub mod pull;
 pub mod restart;
 pub mod up;
 
@@ -20,6 +24,10 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Up(arguments) => up::run(session, &arguments).await,
         Command::Down(arguments) => down::run(session, &arguments).await,
         Command::Restart(arguments) => restart::run(session, &arguments).await,
+        Command::Pull(arguments) => pull::run(session, &arguments).await,
+        Command::Logs(arguments) => logs::run(session, &arguments).await,
+        Command::App(arguments) => app::run(session, &arguments).await,
+        Command::Agent(arguments) => agent::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

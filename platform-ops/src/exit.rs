@@ -34,6 +34,11 @@ impl Exit {
         self.0
     }
 
+    /// Passes on the code of a program in a container.
+    pub fn of_code(code: i64) -> Self {
+        Self(u8::try_from(code).unwrap_or(1))
+    }
+
     /// Passes on how a child ended, as a shell does: 128 + N for signal N.
     pub fn of_child(status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt;
