@@ -89,6 +89,8 @@ pub struct Global {
 pub enum Command {
     /// Lay a new platform out on an empty root: folders, platform.env with generated secrets
     Init(command::init::Arguments),
+    /// Find what is wrong, with the command that fixes it
+    Doctor(command::doctor::Arguments),
     /// Start the services, in order, and wait until they are healthy
     Up(command::up::Arguments),
     /// Stop the services, in reverse order; their data stay

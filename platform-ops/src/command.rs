@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod app;
 pub mod completions;
+pub mod doctor;
 pub mod down;
 pub mod init;
 pub mod logs;
@@ -28,6 +29,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Logs(arguments) => logs::run(session, &arguments).await,
         Command::App(arguments) => app::run(session, &arguments).await,
         Command::Agent(arguments) => agent::run(session, &arguments).await,
+        Command::Doctor(arguments) => doctor::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

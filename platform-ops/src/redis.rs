@@ -48,9 +48,16 @@ pub async fn run(
             .unwrap_or(&output.stdout),
         None => &output.stdout,
     };
-    let refused = ["NOAUTH", "WRONGPASS", "ERR AUTH"]
+    // INFO counts such errors by name: only the first line is the answer to AUTH or to a ping.
+    let first = output
+        .stdout
+        .trim_start()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    let refused = ["NOAUTH", "WRONGPASS", "ERR AUTH", "(error)"]
         .iter()
-        .any(|word| output.stdout.contains(word) || output.stderr.contains(word));
+        .any(|word| first.starts_with(word));
     if refused || output.code != 0 {
         let why = output
             .stdout
