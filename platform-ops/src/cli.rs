@@ -87,8 +87,12 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Take over a running host: write its configuration down, recreate nothing
+    Adopt(command::adopt::Arguments),
     /// Lay a new platform out on an empty root: folders, platform.env with generated secrets
     Init(command::init::Arguments),
+    /// Services, load, disk and findings on one screen, and what changed since the last look
+    Status(command::status::Arguments),
     /// Find what is wrong, with the command that fixes it
     Doctor(command::doctor::Arguments),
     /// Start the services, in order, and wait until they are healthy

@@ -1,5 +1,6 @@
 //! The commands, one module each: its arguments and what it does.
 
+pub mod adopt;
 pub mod agent;
 pub mod app;
 pub mod completions;
@@ -9,6 +10,7 @@ pub mod init;
 pub mod logs;
 pub mod pull;
 pub mod restart;
+pub mod status;
 pub mod up;
 
 use crate::cli::Command;
@@ -21,6 +23,7 @@ use crate::session::Session;
 /// What made it fail; a [`crate::failure::Failure`] in the chain decides the exit code.
 pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
     match command {
+        Command::Adopt(arguments) => adopt::run(session, &arguments).await,
         Command::Init(arguments) => init::run(session, &arguments).await,
         Command::Up(arguments) => up::run(session, &arguments).await,
         Command::Down(arguments) => down::run(session, &arguments).await,
@@ -30,6 +33,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::App(arguments) => app::run(session, &arguments).await,
         Command::Agent(arguments) => agent::run(session, &arguments).await,
         Command::Doctor(arguments) => doctor::run(session, &arguments).await,
+        Command::Status(arguments) => status::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

@@ -14,6 +14,9 @@ pub const LABEL_CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// The folder of the project.
 pub const LABEL_WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 
+/// The project's compose files.
+pub const LABEL_CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+
 /// A container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Container {

@@ -7,7 +7,7 @@ mod waiver;
 
 pub use check::{CHECKS, Check};
 pub use facts::*;
-pub use gather::gather;
+pub use gather::{ask_postgres_settings, gather};
 pub use waiver::{Waiver, Waivers};
 
 use jiff::Timestamp;

@@ -151,6 +151,23 @@ impl Environment {
         Ok(changed)
     }
 
+    /// The same file with a key that stands for another one.
+    ///
+    /// # Errors
+    /// When the key is set already.
+    pub fn with_reference(&self, key: &str, target: &str) -> anyhow::Result<Self> {
+        anyhow::ensure!(!self.values.contains_key(key), "{key} is set already");
+        let newline = if self.text.is_empty() || self.text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
+        Ok(Self::parse(&format!(
+            "{}{newline}{key}=${{{target}}}\n",
+            self.text
+        ))?)
+    }
+
     fn is_statement_end(&self, lines: &[&str]) -> bool {
         dotenv::parse(&lines.join("\n"), &self.values).is_ok()
     }

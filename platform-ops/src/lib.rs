@@ -3,6 +3,7 @@
 //! A command (`command/`) looks at the world, makes a [`plan`], and carries it out under the
 //! [`lock`], noting every step in the [`audit`] log. The library exists for the tests.
 
+pub mod adoption;
 pub mod audit;
 pub mod cli;
 pub mod command;
@@ -33,3 +34,4 @@ pub mod service;
 pub mod session;
 pub mod settings;
 pub mod stack;
+pub mod status;

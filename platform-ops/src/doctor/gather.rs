@@ -4,6 +4,8 @@ mod configuration;
 mod machine;
 mod servers;
 
+pub use servers::ask_postgres_settings;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -129,6 +129,14 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
             serde_json::to_string(&settings.names)?,
         ),
     ];
+    // What a hand-made stack reads there is not ours to write.
+    let adopted = |service: &Service| settings.names.adopted.contains(service);
+    let foreign: Vec<PathBuf> = Service::ALL
+        .iter()
+        .filter(|service| adopted(service))
+        .map(|service| root.config().join(service.name()))
+        .collect();
+    files.retain(|file| !foreign.iter().any(|folder| file.path.starts_with(folder)));
     files.push(Derived {
         seed: true,
         ..file(

@@ -76,11 +76,20 @@ pub(super) async fn gather(session: &Session, settings: Option<&Settings>, facts
     }
 }
 
-/// PostgreSQL's answers.
-pub async fn ask_postgres(
+/// The settings that the stack's own defaults would change: name and value with its unit.
+///
+/// # Errors
+/// When PostgreSQL does not answer.
+pub async fn ask_postgres_settings(
     session: &Session,
     container: &Container,
-) -> anyhow::Result<PostgresFacts> {
+) -> anyhow::Result<Vec<(String, String)>> {
+    let sql = "select json_agg(json_build_array(name, current_setting(name))) from pg_settings where name in ('shared_buffers', 'maintenance_work_mem', 'max_connections')";
+    let answer = postgres::ask(session, container, "postgres", sql).await?;
+    serde_json::from_value(answer).context("read PostgreSQL's answer")
+}
+
+async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Result<PostgresFacts> {
     let cluster = postgres::ask(session, container, "postgres", CLUSTER_SQL).await?;
     let mut answers: PostgresFacts =
         serde_json::from_value(cluster).context("read PostgreSQL's answer")?;
