@@ -119,7 +119,12 @@ fn service_status(facts: &Facts, service: Service, adopted: bool) -> ServiceStat
     ServiceStatus {
         service,
         container: container.map(|container| (container.name.clone(), container.id.clone())),
-        state: container.map_or_else(|| "missing".to_owned(), |container| container.state.clone()),
+        // Without an engine nothing is known to be missing.
+        state: match container {
+            Some(container) => container.state.clone(),
+            None if facts.engine.is_some() => "missing".to_owned(),
+            None => "unknown".to_owned(),
+        },
         health: container
             .filter(|container| container.is_running())
             .and_then(|container| container.health.clone()),
@@ -218,6 +223,9 @@ fn changes(last: &Status, now: &Status) -> Vec<String> {
             continue;
         };
         let id = |status: &ServiceStatus| status.container.as_ref().map(|(_, id)| id.clone());
+        if service.state == "unknown" || before.state == "unknown" {
+            continue;
+        }
         if id(before) != id(service) {
             changes.push(format!("{name} has another container"));
         } else if before.started_at != service.started_at {

@@ -193,7 +193,6 @@ fn adopted_with_nothing_recreated(host: &Host) {
         "secret.exposed",
         "pgbouncer.entrypoint",
         "redis.persistence",
-        "log.rotation",
         "container.memory",
     ] {
         assert!(found(check), "{check} was not found: {doctor}");

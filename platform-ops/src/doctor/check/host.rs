@@ -198,7 +198,7 @@ pub(super) fn cron(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn network(facts: &Facts) -> Vec<Finding> {
-    let Some(names) = &facts.names else {
+    let Some(names) = facts.names.as_ref().filter(|_| facts.engine.is_some()) else {
         return Vec::new();
     };
     match facts.network_driver.as_deref() {

@@ -1,0 +1,570 @@
+//! `doctor` on the real stack: nothing on a clean one, and every planted fault.
+
+#![allow(clippy::unwrap_used)]
+
+mod host;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use host::{Host, docker};
+use serde_json::Value;
+
+/// The stand-in's Debian packages and this machine, not the stack: pgvector there is older than
+/// what doctor asks for, and the clock of a build machine may follow nobody.
+fn waivers(host: &Host, more: &str) {
+    let waiver = |check: &str, subject: &str| {
+        format!(
+            "[[waiver]]\ncheck = {check:?}\nsubject = {subject:?}\nreason = \"test\"\nexpires = \"2999-01-01\"\n"
+        )
+    };
+    let text = waiver("postgres.pgvector", "app_db/vector") + &waiver("host.clock", "clock") + more;
+    std::fs::write(host.path("config/waivers.toml"), text).unwrap();
+}
+
+fn findings(host: &Host) -> Vec<Value> {
+    let run = host.ops(&["doctor", "--json"]);
+    assert!([0, 3, 4].contains(&run.code), "{}", run.all());
+    run.json()["findings"].as_array().unwrap().clone()
+}
+
+fn is_found(findings: &[Value], check: &str, subject: &str) -> bool {
+    findings.iter().any(|finding| {
+        finding["check"] == check && finding["subject"].as_str().unwrap().contains(subject)
+    })
+}
+
+#[track_caller]
+fn assert_found(findings: &[Value], wanted: &[(&str, &str)]) {
+    for (check, subject) in wanted {
+        assert!(
+            is_found(findings, check, subject),
+            "{check} {subject} is not among\n{}",
+            serde_json::to_string_pretty(findings).unwrap()
+        );
+    }
+}
+
+/// Notes are no faults of a clean stack.
+fn serious(findings: &[Value]) -> Vec<&Value> {
+    findings
+        .iter()
+        .filter(|finding| finding["severity"] != "note")
+        .collect()
+}
+
+#[test]
+fn a_clean_stack_has_no_finding_and_every_planted_fault_is_found() {
+    let host = Host::running();
+    host.psql("postgres", "create database app_db").ok();
+    host.psql(
+        "app_db",
+        "create extension vector; create table t (n int); insert into t values (1), (1)",
+    )
+    .ok();
+    waivers(&host, "");
+    let clean = findings(&host);
+    assert!(
+        serious(&clean).is_empty(),
+        "{}",
+        serde_json::to_string_pretty(&clean).unwrap()
+    );
+    assert_found(&clean, &[("agent.off", "agent")]);
+    let env = host.read("config/platform.env");
+    in_the_database(&host);
+    in_redis_and_pgbouncer(&host);
+    in_files(&host, &env);
+    in_containers(&host);
+    in_waivers(&host);
+}
+
+fn in_the_database(host: &Host) {
+    let set = |sql: &str| drop(host.psql("postgres", sql).ok());
+    set("alter system set fsync = off");
+    set("alter system set full_page_writes = off");
+    set("alter system set synchronous_commit = off");
+    set("alter system set archive_command = 'false'");
+    set("select pg_reload_conf()");
+    set("create role careless superuser login");
+    set("update pg_database set datcollversion = '1.0' where datname = 'app_db'");
+    set("select pg_create_physical_replication_slot('abandoned', true)");
+    // A unique index that cannot be built stays behind, invalid.
+    host.psql("app_db", "create unique index concurrently broken on t (n)");
+    host.psql(
+        "app_db",
+        "update pg_extension set extversion = '0.7.0' where extname = 'vector'",
+    )
+    .ok();
+    let hba = "echo 'host all all 0.0.0.0/0 trust' >> \"$PGDATA/pg_hba.conf\"";
+    docker(&["exec", &host.container("postgres"), "sh", "-c", hba]).ok();
+    let found = findings(host);
+    assert_found(
+        &found,
+        &[
+            ("postgres.durability", "fsync"),
+            ("postgres.durability", "full_page_writes"),
+            ("postgres.durability", "synchronous_commit"),
+            ("postgres.superuser", "careless"),
+            ("postgres.collation", "app_db"),
+            ("postgres.slot", "abandoned"),
+            ("postgres.invalid-index", "broken"),
+            ("postgres.extension", "app_db/vector"),
+            ("postgres.hba", "postgres"),
+        ],
+    );
+    set("alter system reset all");
+    set("select pg_reload_conf()");
+}
+
+fn in_redis_and_pgbouncer(host: &Host) {
+    let auth = format!("REDISCLI_AUTH={}", host.env("REDIS_PASSWORD"));
+    let redis = |arguments: &[&str]| {
+        let container = host.container("redis");
+        drop(
+            docker(
+                &[
+                    &["exec", "--env", &auth, &container, "redis-cli", "-e"],
+                    arguments,
+                ]
+                .concat(),
+            )
+            .ok(),
+        );
+    };
+    redis(&["config", "set", "appendonly", "no"]);
+    redis(&["config", "set", "maxmemory", "1gb"]);
+    redis(&["config", "set", "maxmemory-policy", "allkeys-lru"]);
+    let console = format!(
+        "host={} port=6432 user=pgbouncer_admin dbname=pgbouncer",
+        host.container("pgbouncer")
+    );
+    let admin = format!("PGPASSWORD={}", host.env("PGBOUNCER_ADMIN_PASSWORD"));
+    let pooler = |command: &str| {
+        drop(
+            host.client(&admin, &["psql", "-XAt", &console, "-c", command])
+                .ok(),
+        )
+    };
+    pooler("set server_login_retry = 15");
+    pooler("set max_prepared_statements = 0");
+    pooler("set default_pool_size = 500");
+    pooler("pause postgres");
+    let found = findings(host);
+    assert_found(
+        &found,
+        &[
+            ("redis.persistence", "redis"),
+            ("redis.maxmemory", "redis"),
+            ("redis.policy", "redis"),
+            ("pgbouncer.retry", "pgbouncer"),
+            ("pgbouncer.version", "pgbouncer"),
+            ("pgbouncer.pool-size", "pgbouncer"),
+            ("pgbouncer.paused", "postgres"),
+            ("pgbouncer.login", "pgbouncer"),
+        ],
+    );
+    redis(&["config", "set", "maxmemory", "0"]);
+    redis(&["acl", "setuser", "default", "nopass"]);
+    pooler("resume postgres");
+    assert_found(
+        &findings(host),
+        &[("redis.maxmemory", "redis"), ("redis.open", "redis")],
+    );
+}
+
+fn in_files(host: &Host, env: &str) {
+    let write = |text: &str| std::fs::write(host.path("config/platform.env"), text).unwrap();
+    let mode = |path: &str, mode: u32| {
+        std::fs::set_permissions(host.path(path), PermissionsExt::from_mode(mode)).unwrap()
+    };
+    let weak = "TRADING_APP_DB_PASSWORD=6432\nOTHER_DB_PASSWORD=6432\nTEMPLATE_DB_PASSWORD=REPLACE_WITH_SOMETHING_LONG\nNAMED_DB_PASSWORD=named_user\nEMPTY_TOKEN=\nODD_SECRET='abcdefghijkl mnop'\nDOLLAR_SECRET=abcdefghijklmnop$qrs\n";
+    write(&format!(
+        "{env}{weak}REDIS_PASSWORD=changed0123456789changed\n"
+    ));
+    mode("config/platform.env", 0o644);
+    mode("config/postgres/password", 0o444);
+    mode("config", 0o755);
+    std::fs::write(
+        host.path("config/pgbouncer/userlist.txt"),
+        "\"trading_app_user\" \"md50123456789abcdef0123456789abcdef\"\n",
+    )
+    .unwrap();
+    std::fs::remove_file(host.path("config/redis/redis.conf")).unwrap();
+    let found = findings(host);
+    assert_found(
+        &found,
+        &[
+            ("env.access", "platform.env"),
+            ("env.duplicate-key", "REDIS_PASSWORD"),
+            ("env.duplicate-key", "TRADING_APP_DB_PASSWORD"),
+            ("env.dollar", "DOLLAR_SECRET"),
+            ("secret.weak", "TRADING_APP_DB_PASSWORD"),
+            ("secret.weak", "TEMPLATE_DB_PASSWORD"),
+            ("secret.weak", "NAMED_DB_PASSWORD"),
+            ("secret.weak", "EMPTY_TOKEN"),
+            ("secret.weak", "ODD_SECRET"),
+            ("file.access", "config/postgres/password"),
+            ("file.access", "srv/config"),
+            ("file.drift", "redis.conf"),
+            ("file.drift", "userlist.txt"),
+            ("pgbouncer.md5", "trading_app_user"),
+        ],
+    );
+    let trading = found
+        .iter()
+        .find(|finding| {
+            finding["subject"] == "TRADING_APP_DB_PASSWORD" && finding["check"] == "secret.weak"
+        })
+        .unwrap();
+    let evidence = trading["evidence"].as_str().unwrap();
+    for words in ["fewer than 16", "digits only", "a port", "another key's"] {
+        assert!(evidence.contains(words), "{evidence}");
+    }
+    write("POSTGRES_USER=platform_admin\n");
+    assert_found(
+        &findings(host),
+        &[
+            ("env.missing-key", "REDIS_PASSWORD"),
+            ("env.missing-key", "POSTGRES_PASSWORD"),
+        ],
+    );
+    write(&format!("{env}BROKEN='never closed\n"));
+    assert_found(&findings(host), &[("env.unreadable", "platform.env")]);
+    write(env);
+    mode("config/platform.env", 0o600);
+    host.ops(&["up"]).ok();
+}
+
+/// Containers as careless hands make them, in place of the stack's.
+fn in_containers(host: &Host) {
+    host.set_env("PLATFORM_REDIS_MEMORY=800m");
+    assert_found(&findings(host), &[("container.outdated", "redis")]);
+    let (redis, pgbouncer, postgres) = (
+        host.container("redis"),
+        host.container("pgbouncer"),
+        host.container("postgres"),
+    );
+    docker(&["kill", &pgbouncer]).ok();
+    docker(&["rm", "--force", &postgres, &redis]).ok();
+    let labels = |service: &str| {
+        let label = |key: &str, value: &str| {
+            vec![
+                "--label".to_owned(),
+                format!("com.docker.compose.{key}={value}"),
+            ]
+        };
+        [
+            label("project", &host.prefix),
+            label("service", service),
+            label(
+                "project.working_dir",
+                &host.path("apps/platform").display().to_string(),
+            ),
+        ]
+        .concat()
+    };
+    let run = |service: &str, options: &[&str], image: &[&str]| {
+        let labels = labels(service);
+        let network = host.network();
+        let mut all = vec!["run", "--detach", "--network", &network];
+        all.extend(labels.iter().map(String::as_str));
+        all.extend(options);
+        all.extend(image);
+        docker(&all).ok();
+    };
+    let mount = format!(
+        "{}:/etc/careless.conf",
+        host.path("config/waivers.toml").display()
+    );
+    let secret = format!("LEAKED={}", host.env("REDIS_PASSWORD"));
+    let careless = [
+        "--name",
+        &redis,
+        "--publish",
+        "6379",
+        "--volume",
+        &mount,
+        "--volume",
+        "/data2",
+        "--env",
+        &secret,
+        "--volume",
+        "/var/run/docker.sock:/var/run/docker.sock",
+        "--log-driver",
+        "local",
+        "--health-cmd",
+        "redis-cli ping",
+        "--health-interval",
+        "1s",
+    ];
+    run("redis", &careless, &[host::REDIS_IMAGE, "redis-server"]);
+    let limits = [
+        "--name",
+        &postgres,
+        "--shm-size",
+        "32m",
+        "--env",
+        "POSTGRES_PASSWORD=x",
+        "--env",
+        "POSTGRES_USER=platform_admin",
+        "--health-cmd",
+        "pg_isready",
+        "--health-interval",
+        "1s",
+        "--log-opt",
+        "max-size=1m",
+    ];
+    run(
+        "postgres",
+        &limits,
+        &[
+            host::POSTGRES_IMAGE,
+            "postgres",
+            "-c",
+            "maintenance_work_mem=64MB",
+            "-c",
+            "shared_buffers=16MB",
+        ],
+    );
+    wait_for_postgres(&postgres);
+    let found = findings(host);
+    assert_found(
+        &found,
+        &[
+            ("container.down", "pgbouncer"),
+            ("container.published", &redis),
+            ("container.file-mount", "redis"),
+            ("container.volume", &redis),
+            ("container.docker-socket", &redis),
+            ("container.memory", "redis"),
+            ("container.restart-policy", "redis"),
+            ("container.data", "redis"),
+            ("container.data", "postgres"),
+            ("container.grace", "postgres"),
+            ("secret.exposed", "REDIS_PASSWORD"),
+            ("log.driver", &redis),
+            ("health.redis", "redis"),
+            ("health.postgres", "postgres"),
+            ("postgres.shm", "postgres"),
+            ("image.digest", "postgres"),
+            ("redis.open", "redis"),
+        ],
+    );
+    docker(&["network", "disconnect", "--force", &host.network(), &redis]).ok();
+    docker(&["rm", "--force", "--volumes", &pgbouncer]).ok();
+    run(
+        "pgbouncer",
+        &[
+            "--name",
+            &pgbouncer,
+            "--stop-signal",
+            "SIGTERM",
+            "--env",
+            "AUTH_TYPE=plain",
+        ],
+        &[host::PGBOUNCER_IMAGE, "sh", "-c", "exit 3"],
+    );
+    let found = findings(host);
+    assert_found(
+        &found,
+        &[
+            ("container.network", "redis"),
+            ("pgbouncer.entrypoint", "pgbouncer"),
+            ("pgbouncer.stop-signal", "pgbouncer"),
+            ("health.missing", "pgbouncer"),
+        ],
+    );
+    docker(&["rm", "--force", "--volumes", &redis]).ok();
+    assert_found(&findings(host), &[("container.missing", "redis")]);
+}
+
+fn wait_for_postgres(container: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while docker(&["exec", container, "pg_isready", "-h", "127.0.0.1"]).code != 0 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            docker(&["logs", container]).all()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+fn in_waivers(host: &Host) {
+    let waiver = |expires: &str| {
+        format!(
+            "[[waiver]]\ncheck = \"container.missing\"\nsubject = \"redis\"\nreason = \"moved away\"\nexpires = \"{expires}\"\n"
+        )
+    };
+    waivers(host, &waiver("2999-01-01"));
+    assert!(!is_found(&findings(host), "container.missing", "redis"));
+    waivers(host, &waiver("2020-01-01"));
+    let found = findings(host);
+    let expired = found
+        .iter()
+        .find(|finding| finding["check"] == "container.missing")
+        .unwrap();
+    assert_eq!(expired["severity"], "fault");
+    assert!(
+        expired["evidence"].as_str().unwrap().contains("expired"),
+        "{expired}"
+    );
+}
+
+#[test]
+fn every_check_of_the_machine_finds_its_fault() {
+    let host = Host::initialised();
+    let run = Command::new(env!("CARGO_BIN_EXE_platform-ops"))
+        .args(["doctor", "--list", "--json"])
+        .output()
+        .unwrap();
+    let listed: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(listed["checks"].as_array().unwrap().len() >= 70);
+    let facts = gathered(&host);
+    let planted: &[(&str, fn(&mut Facts))] = &[
+        ("engine.podman", |facts| {
+            engine(facts).components.push("Podman Engine".to_owned())
+        }),
+        ("engine.version", |facts| {
+            engine(facts).version = "19.03.15".to_owned()
+        }),
+        ("engine.version", |facts| facts.engine = None),
+        ("engine.log-driver", |facts| {
+            engine(facts).log_driver = "journald".to_owned()
+        }),
+        ("compose.version", |facts| facts.compose_version = None),
+        ("compose.version", |facts| {
+            facts.compose_version = Some("1.29.2".to_owned())
+        }),
+        ("host.modules", |facts| {
+            facts.host.modules_missing.push("xt_addrtype".to_owned())
+        }),
+        ("host.clock", |facts| {
+            facts.host.clock_synchronised = Some(false)
+        }),
+        ("host.disk", |facts| disk(facts).bytes_free = 1 << 20),
+        ("host.inodes", |facts| disk(facts).inodes_free = 1),
+        ("host.cron-backup", |facts| {
+            facts
+                .host
+                .cron_backups
+                .push("0 3 * * * root /srv/apps/backup.sh".to_owned())
+        }),
+        ("network.missing", |facts| facts.network_driver = None),
+        ("network.missing", |facts| {
+            facts.network_driver = Some("macvlan".to_owned())
+        }),
+        ("container.privileged", |facts| {
+            service(facts, |container| container.privileged = true);
+        }),
+        ("container.oom", |facts| {
+            service(facts, |container| container.oom_killed = true);
+        }),
+        ("container.restarts", |facts| {
+            service(facts, |container| container.restarts = 12);
+        }),
+        ("container.unhealthy", |facts| {
+            service(facts, |container| {
+                container.health = Some("unhealthy".to_owned())
+            });
+        }),
+        ("container.architecture", |facts| {
+            facts
+                .image_architectures
+                .insert(Service::Postgres, "s390x".to_owned());
+        }),
+        ("log.outage", |facts| {
+            service(facts, |container| {
+                container.log_driver = "json-file".to_owned();
+                container
+                    .log_options
+                    .insert("max-size".to_owned(), "10m".to_owned());
+            });
+            let hour = LogFacts {
+                bytes: 10 << 20,
+                seconds: 7200,
+            };
+            facts.logs.insert("postgres-db".to_owned(), hour);
+        }),
+        ("log.rotation", |facts| {
+            service(facts, |container| {
+                container.log_driver = "json-file".to_owned()
+            });
+        }),
+        ("postgres.xid", |facts| {
+            postgres(facts).xid_age = 1_500_000_000
+        }),
+        ("postgres.wal", |facts| {
+            postgres(facts).wal_bytes = 100 << 30
+        }),
+        ("postgres.connections", |facts| {
+            postgres(facts).connections = 95;
+            postgres(facts)
+                .settings
+                .insert("max_connections".to_owned(), "100".to_owned());
+        }),
+        ("postgres.transaction", |facts| {
+            postgres(facts).oldest_transaction_seconds = 7200;
+        }),
+        ("postgres.archive", |facts| {
+            postgres(facts).archive_failures = 3
+        }),
+        ("look.gap", |facts| {
+            facts
+                .gaps
+                .push(("postgres".to_owned(), "no answer".to_owned()))
+        }),
+    ];
+    for (check, plant) in planted {
+        let mut facts = facts.clone();
+        plant(&mut facts);
+        let report = doctor::examine(&facts, &doctor::Waivers::default(), facts.at);
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.check == *check),
+            "{check}"
+        );
+    }
+}
+
+use platform_ops::container::Container;
+use platform_ops::disk::Room;
+use platform_ops::doctor::{self, EngineFacts, Facts, LogFacts, PostgresFacts};
+use platform_ops::service::Service;
+
+fn engine(facts: &mut Facts) -> &mut EngineFacts {
+    facts.engine.as_mut().unwrap()
+}
+
+fn disk(facts: &mut Facts) -> &mut Room {
+    facts.host.disks.values_mut().next().unwrap()
+}
+
+fn postgres(facts: &mut Facts) -> &mut PostgresFacts {
+    facts.postgres.get_or_insert_default()
+}
+
+fn service(facts: &mut Facts, plant: impl Fn(&mut Container)) {
+    let mut container = Container {
+        name: "postgres-db".to_owned(),
+        state: "running".to_owned(),
+        ..Container::default()
+    };
+    plant(&mut container);
+    facts.neighbours.push(container.clone());
+    facts.containers.insert(Service::Postgres, vec![container]);
+}
+
+/// The facts of a real host.
+fn gathered(host: &Host) -> Facts {
+    use clap::Parser;
+    let root = host.root().display().to_string();
+    let cli = platform_ops::cli::Cli::parse_from(["platform-ops", "--root", &root, "doctor"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let session = platform_ops::session::Session::begin(cli.global).unwrap();
+        doctor::gather(&session).await
+    })
+}
