@@ -20,6 +20,9 @@ use crate::failure::Failure;
 /// How often a waiting run looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// A killed run's child can hold the lock for the moment between its fork and its exec.
+const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+
 /// Who holds the lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Owner {
@@ -56,11 +59,15 @@ pub fn acquire(path: &Path, command: &str, wait: Duration) -> anyhow::Result<Loc
         .mode(0o644)
         .open(path)
         .with_context(failed)?;
-    let deadline = Instant::now() + wait;
+    let begin = Instant::now();
+    let deadline = begin + wait;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
-            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+            Err(rustix::io::Errno::WOULDBLOCK)
+                if Instant::now() < deadline
+                    || (begin.elapsed() < ORPHAN_WAIT && is_orphan(&mut file)) =>
+            {
                 std::thread::sleep(LOOK_AGAIN);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(held(&mut file).into()),
@@ -80,12 +87,21 @@ pub fn acquire(path: &Path, command: &str, wait: Duration) -> anyhow::Result<Loc
     Ok(Lock { _file: file })
 }
 
-fn held(file: &mut File) -> Failure {
+fn owner(file: &mut File) -> Option<Owner> {
     let mut text = String::new();
-    let owner = file
-        .read_to_string(&mut text)
-        .ok()
-        .and_then(|_| serde_json::from_str::<Owner>(&text).ok());
+    file.rewind().ok()?;
+    file.read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// Whether the run that took it is gone.
+fn is_orphan(file: &mut File) -> bool {
+    let pid = owner(file).and_then(|owner| rustix::process::Pid::from_raw(owner.pid));
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+fn held(file: &mut File) -> Failure {
+    let owner = owner(file);
     let what = match owner {
         Some(owner) => {
             let age = Timestamp::now().as_second() - owner.since.as_second();
