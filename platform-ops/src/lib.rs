@@ -17,6 +17,7 @@ pub mod environment;
 pub mod exit;
 pub mod failure;
 pub mod file;
+pub mod host_file;
 pub mod hygiene;
 pub mod image;
 pub mod interrupt;

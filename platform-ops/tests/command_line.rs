@@ -43,3 +43,68 @@ fn an_unknown_command_is_a_usage_error_that_names_it() {
         text(&output.stderr)
     );
 }
+
+/// The units are what systemd takes, with this very program.
+#[test]
+fn systemd_accepts_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/host");
+    let mut files = Vec::new();
+    for name in ["platform-ops-doctor.service", "platform-ops-doctor.timer"] {
+        let text = std::fs::read_to_string(format!("{units}/{name}")).unwrap();
+        let text = text.replace(
+            "/usr/local/bin/platform-ops",
+            env!("CARGO_BIN_EXE_platform-ops"),
+        );
+        // Whether Docker has a unit is not this test's question.
+        let text = text.replace("Requires=docker.service\n", "");
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        files.push(path);
+    }
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&files)
+        .output()
+        .unwrap();
+    let complaints = text(&output.stderr);
+    assert!(
+        output.status.success() && !complaints.contains("platform-ops-doctor"),
+        "{complaints}"
+    );
+}
+
+#[test]
+fn help_shows_every_command_and_the_exit_codes() {
+    insta::assert_snapshot!(text(&platform_ops(&["--help"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["help", "exit-codes"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["adopt", "--help"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["doctor", "--help"]).stdout));
+}
+
+#[test]
+fn without_a_platform_the_way_to_one_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    let output = platform_ops(&["--root", &root, "--json", "status"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        text(&output.stderr).contains("try: platform-ops init"),
+        "{}",
+        text(&output.stderr)
+    );
+    let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&error["kind"], &error["exit"]),
+        (&"error".into(), &4.into())
+    );
+}
+
+#[test]
+fn completions_are_made_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = platform_ops(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("platform-ops"));
+    }
+}

@@ -205,7 +205,7 @@ fn agent(host: &Host) {
         format!("ocid1.{kind}.oc1..aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
     };
     let config = format!(
-        "[DEFAULT]\nuser={}\nfingerprint=20:3b:97:13:55:1c:5b:0d:d3:37:d8:50:4e:c5:3a:34\ntenancy={}\nregion=eu-frankfurt-1\nkey_file=/etc/platform-agent/oci/key.pem\n",
+        "[DEFAULT]\nuser={}\nfingerprint=28:8a:d9:3d:fd:12:99:0c:61:86:cf:06:66:76:f4:a0\ntenancy={}\nregion=eu-frankfurt-1\nkey_file=/etc/platform-agent/oci/key.pem\n",
         ocid("user"),
         ocid("tenancy")
     );

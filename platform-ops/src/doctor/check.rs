@@ -4,6 +4,8 @@ mod configuration;
 mod container;
 mod health;
 mod host;
+mod log;
+mod mount;
 mod pooler;
 mod postgres;
 mod redis;
@@ -71,6 +73,11 @@ pub const CHECKS: &[Check] = &[
     check("host.clock", "the clock is synchronised", host::clock),
     check("host.disk", "room on the disks", host::disk),
     check("host.inodes", "inodes on the disks", host::inodes),
+    check(
+        "host.file",
+        "files outside of the root are as their masters",
+        host::files,
+    ),
     check(
         "host.cron-backup",
         "the manual's backup script runs from cron",
@@ -177,17 +184,17 @@ pub const CHECKS: &[Check] = &[
     check(
         "container.data",
         "data lie in folders of the host",
-        container::data,
+        mount::data,
     ),
     check(
         "container.volume",
         "no data in anonymous volumes",
-        container::volumes,
+        mount::volumes,
     ),
     check(
         "container.file-mount",
         "no single file is mounted as configuration",
-        container::file_mounts,
+        mount::file_mounts,
     ),
     check(
         "container.published",
@@ -200,12 +207,12 @@ pub const CHECKS: &[Check] = &[
         container::grace,
     ),
     check("image.digest", "images are pinned", container::digest),
-    check("log.driver", "logs are json files", container::log_driver),
-    check("log.rotation", "logs are rotated", container::log_rotation),
+    check("log.driver", "logs are json files", log::driver),
+    check("log.rotation", "logs are rotated", log::rotation),
     check(
         "log.outage",
         "logs survive a day without their destination",
-        container::log_outage,
+        log::outage,
     ),
     check(
         "health.missing",

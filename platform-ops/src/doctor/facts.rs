@@ -91,6 +91,8 @@ pub struct HostFacts {
     pub clock_synchronised: Option<bool>,
     /// File systems, by what lies on them.
     pub disks: BTreeMap<String, Room>,
+    /// Files outside of the root that are missing or not as their masters: path and which of both.
+    pub files: Vec<(String, String)>,
     /// Lines of root's crontab and /etc/cron.d that name the manual's backup script.
     pub cron_backups: Vec<String>,
 }

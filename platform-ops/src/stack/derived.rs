@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use ring::digest;
 
 use crate::file::Access;
+use crate::host_file::HOST_FILES;
 use crate::image::ImageLock;
 use crate::root::Root;
 use crate::service::Service;
@@ -137,6 +138,16 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
         .map(|service| root.config().join(service.name()))
         .collect();
     files.retain(|file| !foreign.iter().any(|folder| file.path.starts_with(folder)));
+    for host_file in HOST_FILES {
+        if let Some(content) = host_file.wanted() {
+            files.push(Derived {
+                path: host_file.master(root),
+                access: Access::root(0o600),
+                content,
+                seed: host_file.content.is_none(),
+            });
+        }
+    }
     files.push(Derived {
         seed: true,
         ..file(

@@ -237,6 +237,19 @@ pub fn docker(arguments: &[&str]) -> Run {
         .into()
 }
 
+/// Until it can be reached over TCP, which initdb's own server cannot.
+pub fn wait_for_postgres(container: &str) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while docker(&["exec", container, "pg_isready", "-h", "127.0.0.1"]).code != 0 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{}",
+            docker(&["logs", container]).all()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 impl Drop for Host {
     fn drop(&mut self) {
         let list = docker(&["ps", "-aq", "--filter", &format!("name={}", self.prefix)]).out;

@@ -1,4 +1,4 @@
-//! Containers, their images and their logs.
+//! Containers and their images.
 
 use bytesize::ByteSize;
 
@@ -7,9 +7,6 @@ use crate::container::Container;
 use crate::service::Service;
 
 const RESTARTS_MAX: i64 = 3;
-const OUTAGE_SECONDS: u64 = 24 * 3600;
-/// Of a log that is younger nothing can be said.
-const LOG_SECONDS_MIN: u64 = 3600;
 /// Fast shutdown with its checkpoint takes longer than the engine's 10 s.
 const POSTGRES_GRACE_SECONDS_MIN: i64 = 60;
 
@@ -270,63 +267,6 @@ pub(super) fn network(facts: &Facts) -> Vec<Finding> {
     })
 }
 
-pub(super) fn data(facts: &Facts) -> Vec<Finding> {
-    let services = each(facts)
-        .filter_map(|(service, container)| Some((service, container, service.data_path()?)));
-    services
-        .filter_map(|(service, container, path)| {
-            let evidence = match container.mount_at(path) {
-                None => format!("nothing is mounted at {path}: its data go with the container"),
-                Some(mount) if mount.kind != "bind" => format!(
-                    "{path} is the volume {}, not a folder under {}",
-                    mount.volume,
-                    facts.root.display()
-                ),
-                Some(_) => return None,
-            };
-            Some(finding(
-                Fault,
-                service,
-                evidence,
-                "stop it, copy the data to a folder, and mount that",
-            ))
-        })
-        .collect()
-}
-
-pub(super) fn volumes(facts: &Facts) -> Vec<Finding> {
-    let anonymous = |name: &str| name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit());
-    let mounts = facts
-        .neighbours
-        .iter()
-        .flat_map(|container| container.mounts.iter().map(move |mount| (container, mount)));
-    mounts
-        .filter(|(_, mount)| mount.kind == "volume" && anonymous(&mount.volume))
-        .map(|(container, mount)| {
-            let evidence = format!(
-                "{} is an anonymous volume: `docker volume prune` may take it",
-                mount.destination
-            );
-            finding(Warning, &container.name, evidence, "mount a folder there")
-        })
-        .collect()
-}
-
-pub(super) fn file_mounts(facts: &Facts) -> Vec<Finding> {
-    let mounts = each(facts)
-        .filter(|(service, _)| *service != Service::Agent)
-        .flat_map(|(service, container)| {
-            container.mounts.iter().map(move |mount| (service, mount))
-        });
-    mounts
-        .filter(|(_, mount)| mount.kind == "bind" && std::path::Path::new(&mount.source).is_file())
-        .map(|(service, mount)| {
-            let evidence = format!("{} is mounted as a single file: once it is replaced, the container still reads the old one", mount.source);
-            finding(Warning, service, evidence, "mount its folder")
-        })
-        .collect()
-}
-
 pub(super) fn published(facts: &Facts) -> Vec<Finding> {
     let ports = facts.neighbours.iter().flat_map(|container| {
         container
@@ -398,97 +338,4 @@ pub(super) fn digest(facts: &Facts) -> Vec<Finding> {
         )
     })
     .collect()
-}
-
-pub(super) fn log_driver(facts: &Facts) -> Vec<Finding> {
-    let containers = facts
-        .neighbours
-        .iter()
-        .filter(|container| container.log_driver != "json-file");
-    containers
-        .map(|container| {
-            let evidence = format!(
-                "it logs to {}: neither `docker logs` nor the agent may find it there",
-                container.log_driver
-            );
-            finding(
-                Warning,
-                &container.name,
-                evidence,
-                "recreate it with log driver json-file",
-            )
-        })
-        .collect()
-}
-
-pub(super) fn log_rotation(facts: &Facts) -> Vec<Finding> {
-    let containers = facts
-        .neighbours
-        .iter()
-        .filter(|container| container.log_driver == "json-file");
-    containers
-        .filter(|container| !container.log_options.contains_key("max-size"))
-        .map(|container| {
-            finding(
-                Warning,
-                &container.name,
-                "its log grows without end: a container keeps the rotation it was made with",
-                "recreate it with max-size and max-file",
-            )
-        })
-        .collect()
-}
-
-/// Bytes that rotation keeps.
-fn log_capacity(container: &Container) -> Option<u64> {
-    let size = container.log_options.get("max-size")?;
-    let (number, unit) = size.split_at(
-        size.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(size.len()),
-    );
-    let unit = match unit.to_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return None,
-    };
-    let files: u64 = container
-        .log_options
-        .get("max-file")
-        .map_or(Some(1), |files| files.parse().ok())?;
-    number
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(unit)?
-        .checked_mul(files)
-}
-
-pub(super) fn log_outage(facts: &Facts) -> Vec<Finding> {
-    let logged = facts.neighbours.iter().filter_map(|container| {
-        Some((
-            container,
-            facts.logs.get(&container.name)?,
-            log_capacity(container)?,
-        ))
-    });
-    logged
-        .filter(|(_, log, _)| log.seconds >= LOG_SECONDS_MIN)
-        .filter_map(|(container, log, capacity)| {
-            let kept = capacity.saturating_mul(log.seconds) / log.bytes.max(1);
-            let evidence = format!(
-                "rotation keeps {}, about {} h of what it writes",
-                ByteSize(capacity),
-                kept / 3600
-            );
-            (kept < OUTAGE_SECONDS).then(|| {
-                finding(
-                    Warning,
-                    &container.name,
-                    evidence,
-                    "raise max-size or max-file and recreate it",
-                )
-            })
-        })
-        .collect()
 }

@@ -187,6 +187,27 @@ pub(super) fn inodes(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
+pub(super) fn files(facts: &Facts) -> Vec<Finding> {
+    let masters = facts.root.join("config/host");
+    let files = facts.host.files.iter();
+    files
+        .map(|(path, difference)| {
+            let master = masters.join(std::path::Path::new(path).file_name().unwrap_or_default());
+            let (severity, evidence) = if difference == "missing" {
+                (Note, "it is not installed".to_owned())
+            } else {
+                (Warning, format!("it differs from its master {}", master.display()))
+            };
+            let fix = if path.ends_with(".json") {
+                format!("compare them, and copy the right one over the other: {} {path}", master.display())
+            } else {
+                format!("install -m 644 {} {path} && systemctl daemon-reload && systemctl enable --now platform-ops-doctor.timer", master.display())
+            };
+            finding(severity, path, evidence, fix)
+        })
+        .collect()
+}
+
 pub(super) fn cron(facts: &Facts) -> Vec<Finding> {
     let lines = facts.host.cron_backups.iter();
     lines

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use crate::compose::Project;
 use crate::disk;
 use crate::doctor::{EngineFacts, Facts, HostFacts};
+use crate::host_file::{HOST_FILES, HostFile};
 use crate::session::Session;
 
 /// Docker's rules for published ports use it; EL10 has it in a package that nothing pulls in.
@@ -32,6 +33,7 @@ pub(super) fn host(session: &Session) -> HostFacts {
         modules_missing: modules_missing(),
         clock_synchronised: clock(),
         cron_backups: cron(),
+        files: files(session),
         ..HostFacts::default()
     };
     if let Ok(room) = disk::room(session.root.path()) {
@@ -77,6 +79,19 @@ fn modules_missing() -> Vec<String> {
         .filter(|name| !has(name))
         .map(str::to_owned)
         .collect()
+}
+
+/// Files outside of the root that are not as their masters say.
+fn files(session: &Session) -> Vec<(String, String)> {
+    let difference = |file: &HostFile| {
+        let master = std::fs::read_to_string(file.master(&session.root)).ok()?;
+        match std::fs::read_to_string(file.path) {
+            Ok(text) if text == master => None,
+            Ok(_) => Some((file.path.to_owned(), "differs".to_owned())),
+            Err(_) => Some((file.path.to_owned(), "missing".to_owned())),
+        }
+    };
+    HOST_FILES.iter().filter_map(difference).collect()
 }
 
 fn clock() -> Option<bool> {
