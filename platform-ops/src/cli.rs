@@ -18,7 +18,7 @@ Examples:
   platform-ops logs -f postgres redis       follow two services
 
 What only reads can be run by members of the docker group; the rest says \"needs root\".
-Databases, roles, secrets and backups have no command yet.
+Databases, roles, rotation of secrets and backups have no command yet.
 `platform-ops help exit-codes` lists the exit codes.";
 
 /// Runs a PostgreSQL, Redis and PgBouncer platform on one host.
@@ -105,6 +105,10 @@ pub enum Command {
     Pull(command::pull::Arguments),
     /// Show or follow logs, by service
     Logs(command::logs::Arguments),
+    /// Secrets of platform.env: list, check, set; values are never printed
+    Secrets(command::secrets::Arguments),
+    /// PgBouncer's console: show, pause, resume, reload
+    Pooler(command::pooler::Arguments),
     /// Application stacks under apps/
     App(command::app::Arguments),
     /// The log agent: status, check, pause

@@ -8,8 +8,10 @@ pub mod doctor;
 pub mod down;
 pub mod init;
 pub mod logs;
+pub mod pooler;
 pub mod pull;
 pub mod restart;
+pub mod secrets;
 pub mod status;
 pub mod up;
 
@@ -34,6 +36,8 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Agent(arguments) => agent::run(session, &arguments).await,
         Command::Doctor(arguments) => doctor::run(session, &arguments).await,
         Command::Status(arguments) => status::run(session, &arguments).await,
+        Command::Secrets(arguments) => secrets::run(session, &arguments).await,
+        Command::Pooler(arguments) => pooler::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

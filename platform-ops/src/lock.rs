@@ -1,7 +1,7 @@
 //! One run at a time changes something: an advisory lock that names its owner.
 //!
-//! The kernel holds it (`flock`), so a killed run leaves none behind; the file's text only says
-//! who holds it.
+//! The kernel holds it (`flock`) as long as the run or a child of it lives, so a killed run leaves
+//! none behind; the file's text only says who holds it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -20,8 +20,9 @@ use crate::failure::Failure;
 /// How often a waiting run looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A killed run's child can hold the lock for the moment between its fork and its exec.
-const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+/// A killed run's `docker compose` works on, and holds the lock until it is done: a second one beside
+/// it would get in its way.
+const ORPHAN_WAIT: Duration = Duration::from_secs(180);
 
 /// Who holds the lock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +75,8 @@ pub fn acquire(path: &Path, command: &str, wait: Duration) -> anyhow::Result<Loc
             Err(error) => return Err(error).with_context(failed),
         }
     }
+    // Children inherit the lock.
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).with_context(failed)?;
     let owner = Owner {
         pid: rustix::process::getpid().as_raw_nonzero().get(),
         uid: rustix::process::getuid().as_raw(),

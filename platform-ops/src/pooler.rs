@@ -56,12 +56,20 @@ impl Console {
         Ok(Self { client })
     }
 
-    /// Runs a command and returns its rows. The console speaks the simple protocol only.
+    /// Runs a command and returns its rows.
     ///
     /// # Errors
     /// With the console's answer, or when there is none.
     pub async fn run(&self, command: &str) -> anyhow::Result<Vec<Row>> {
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.client.simple_query(command));
+        self.run_within(command, ANSWER_TIMEOUT).await
+    }
+
+    /// Runs a command that may take longer. The console speaks the simple protocol only.
+    ///
+    /// # Errors
+    /// With the console's answer, or when there is none within `wait_max`.
+    pub async fn run_within(&self, command: &str, wait_max: Duration) -> anyhow::Result<Vec<Row>> {
+        let answer = tokio::time::timeout(wait_max, self.client.simple_query(command));
         let messages = answer
             .await
             .with_context(|| format!("{command}: no answer"))?

@@ -6,7 +6,7 @@ mod host;
 
 use std::process::{Child, Command, Stdio};
 
-use host::{Host, PGBOUNCER_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE, docker};
+use host::{Host, PGBOUNCER_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE, docker, signal_after};
 
 const ADMIN_PASSWORD: &str = "AdminSecret0123456789abcdef";
 const REDIS_PASSWORD: &str = "RedisSecret0123456789abcdef";
@@ -329,4 +329,39 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
     // The manual's command still finds its container.
     compose_up(&host);
     assert_eq!(host.ids(), before);
+    // Killed anywhere in between, the same command finishes.
+    std::fs::write(host.path("config/platform.env"), text).unwrap();
+    for (steps, service) in [(1, "postgres"), (3, "pgbouncer")] {
+        signal_after(&host, steps, "KILL", || {
+            host.spawn(&["adopt", "--take", service, "--yes"])
+        });
+        host.ops(&["adopt", "--take", service, "--yes"]).ok();
+    }
+    assert!(
+        host.ids()
+            .iter()
+            .zip(&before)
+            .filter(|(now, before)| now != before)
+            .count()
+            == 2
+    );
+    assert_eq!(
+        host.psql("postgres", "select count(*) from t")
+            .ok()
+            .out
+            .trim(),
+        "100"
+    );
+    assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
+    let all = docker(&[
+        "ps",
+        "-a",
+        "--format",
+        "{{.Names}}",
+        "--filter",
+        &format!("name={}", host.prefix),
+    ])
+    .ok()
+    .out;
+    assert_eq!(all.lines().count(), 3, "{all}");
 }

@@ -4,10 +4,9 @@
 
 mod host;
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use host::{Host, access, docker};
+use host::{Host, access, docker, signal_after};
 
 const SECRETS: [&str; 4] = [
     "POSTGRES_PASSWORD",
@@ -270,7 +269,7 @@ fn a_run_that_is_killed_at_any_step_is_finished_by_the_next() {
     // Every step of init, then every container of up.
     for steps in [1, 3, 9, 15, 17, 22, 25] {
         let _ = std::fs::remove_dir_all(host.root());
-        kill_after(&host, steps, || {
+        signal_after(&host, steps, "KILL", || {
             let settings: Vec<String> = host
                 .settings()
                 .into_iter()
@@ -285,32 +284,11 @@ fn a_run_that_is_killed_at_any_step_is_finished_by_the_next() {
         host.init(&[]).ok();
         assert!(host.ops(&["init"]).ok().out.contains("nothing to do"));
     }
-    for steps in [1, 2, 3] {
+    for (steps, signal) in [(1, "KILL"), (2, "KILL"), (3, "KILL"), (2, "INT")] {
         host.ops(&["down", "--yes"]).ok();
-        kill_after(&host, steps, || host.spawn(&["up"]));
+        let code = signal_after(&host, steps, signal, || host.spawn(&["up"]));
+        assert!(signal == "KILL" || code == Some(130), "{code:?}");
         host.ops(&["up", "--yes"]).ok();
         assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
-    }
-    host.ops(&["up", "--dry-run"]).ok();
-}
-
-/// Kills a run as soon as its audit log shows that many steps begun.
-fn kill_after(host: &Host, steps: usize, spawn: impl Fn() -> std::process::Child) {
-    let count = || {
-        let text =
-            std::fs::read_to_string(host.path("data/platform-ops/audit.jsonl")).unwrap_or_default();
-        text.matches("\"event\":\"step\"").count()
-    };
-    let before = count();
-    let mut child = spawn();
-    loop {
-        if count() >= before + steps {
-            child.kill().unwrap();
-        }
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.signal() == Some(9) || status.success(), "{status}");
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }

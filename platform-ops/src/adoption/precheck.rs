@@ -204,21 +204,7 @@ async fn take_redis(
             "the stack cannot take it as it is",
         );
     }
-    let users = redis::run(session, container, password, "ACL USERS").await?;
-    let users: Vec<&str> = users
-        .lines()
-        .map(str::trim)
-        .filter(|user| !user.is_empty() && *user != "default")
-        .collect();
-    if !users.is_empty() {
-        return refuse(
-            format!(
-                "Redis has users that the stack would lose: {}",
-                users.join(", ")
-            ),
-            "let the applications use the default user",
-        );
-    }
+    no_other_users(session, container, password).await?;
     let mut take = Take {
         append_only_first: config["appendonly"] == "no",
         identity: Some(identity(session, Service::Redis, container, password).await?),
@@ -231,6 +217,30 @@ async fn take_redis(
         ));
     }
     Ok(take)
+}
+
+/// The stack's list of users holds the default one only.
+async fn no_other_users(
+    session: &Session,
+    container: &Container,
+    password: Option<&str>,
+) -> anyhow::Result<()> {
+    let users = redis::run(session, container, password, "ACL USERS").await?;
+    let users: Vec<&str> = users
+        .lines()
+        .map(str::trim)
+        .filter(|user| !user.is_empty() && *user != "default")
+        .collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    refuse(
+        format!(
+            "Redis has users that the stack would lose: {}",
+            users.join(", ")
+        ),
+        "let the applications use the default user",
+    )
 }
 
 async fn take_pgbouncer(

@@ -190,10 +190,9 @@ impl Recorder<'_> {
     async fn pgbouncer(&mut self, container: &Container) -> anyhow::Result<()> {
         let ini = pgbouncer_file(self.session, container, "pgbouncer.ini").await?;
         let value = |name: &str| {
-            let lines = ini.lines().filter_map(|line| line.split_once('='));
+            let mut lines = ini.lines().rev().filter_map(|line| line.split_once('='));
             lines
-                .filter(|(key, _)| key.trim() == name)
-                .last()
+                .find(|(key, _)| key.trim() == name)
                 .map(|(_, value)| value.trim().to_owned())
         };
         let keys = [

@@ -61,27 +61,7 @@ async fn record(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit
     } else {
         Environment::parse("")?
     };
-    let answers = [
-        (Service::Postgres, &arguments.postgres),
-        (Service::Redis, &arguments.redis),
-        (Service::Pgbouncer, &arguments.pgbouncer),
-    ];
-    let mut named: BTreeMap<Service, String> = answers
-        .into_iter()
-        .filter_map(|(service, name)| Some((service, name.clone()?)))
-        .collect();
-    // What an earlier run found is known by name.
-    for service in Service::ALL {
-        let adopted = environment
-            .get("PLATFORM_ADOPTED")
-            .is_some_and(|list| list.split(',').any(|name| name.trim() == service.name()));
-        if let Some(name) = environment
-            .get(&service.key("CONTAINER"))
-            .filter(|_| adopted)
-        {
-            named.entry(service).or_insert_with(|| name.to_owned());
-        }
-    }
+    let named = named(arguments, &environment);
     let network = arguments
         .network
         .as_deref()
@@ -97,29 +77,13 @@ async fn record(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit
     let (environment, keys, notes) = adoption::record(session, &found, environment).await?;
     let settings = Settings::of(environment.clone())?;
     let mut plan = Plan::new("adopt");
-    let mut steps = Plan::new("adopt");
-    stack::layout(session, &settings, &mut steps)?;
-    let steps: Vec<stack::Action> = steps.actions().cloned().collect();
-    // What was made by hand keeps its owner and mode; doctor speaks of it.
-    let (folders, files): (Vec<_>, Vec<_>) = steps
-        .into_iter()
-        .partition(|step| matches!(step, stack::Action::Folder { .. }));
-    for folder in folders {
-        if matches!(folder, stack::Action::Folder { exists: false, .. }) {
-            plan.push(Action::Stack(folder));
-        }
-    }
-    if !keys.is_empty() {
-        plan.push(Action::Stack(stack::Action::Environment {
-            path,
-            exists,
-            keys,
-            environment,
-        }));
-    }
-    for file in files {
-        plan.push(Action::Stack(file));
-    }
+    let change = (!keys.is_empty()).then_some(stack::Action::Environment {
+        path,
+        exists,
+        keys,
+        environment,
+    });
+    lay_out(session, &settings, change, &mut plan)?;
     for (service, container) in &found.containers {
         plan.note(format!(
             "{service} is container {}; it stays as it is",
@@ -133,6 +97,54 @@ async fn record(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit
     plan.carry_out(session).await
 }
 
+/// The operator's answers, and what an earlier run found.
+fn named(arguments: &Arguments, environment: &Environment) -> BTreeMap<Service, String> {
+    let answers = [
+        (Service::Postgres, &arguments.postgres),
+        (Service::Redis, &arguments.redis),
+        (Service::Pgbouncer, &arguments.pgbouncer),
+    ];
+    let mut named: BTreeMap<Service, String> = answers
+        .into_iter()
+        .filter_map(|(service, name)| Some((service, name.clone()?)))
+        .collect();
+    for service in Service::ALL {
+        let list = environment.get("PLATFORM_ADOPTED");
+        let adopted =
+            list.is_some_and(|list| list.split(',').any(|name| name.trim() == service.name()));
+        if let Some(name) = environment
+            .get(&service.key("CONTAINER"))
+            .filter(|_| adopted)
+        {
+            named.entry(service).or_insert_with(|| name.to_owned());
+        }
+    }
+    named
+}
+
+/// Folders that are missing, platform.env, then what is derived from it. What was made by hand
+/// keeps its owner and mode; doctor speaks of it.
+fn lay_out(
+    session: &Session,
+    settings: &Settings,
+    change: Option<stack::Action>,
+    plan: &mut Plan<Action>,
+) -> anyhow::Result<()> {
+    let mut steps = Plan::new("adopt");
+    stack::layout(session, settings, &mut steps)?;
+    let (folders, files): (Vec<_>, Vec<_>) = steps
+        .actions()
+        .cloned()
+        .partition(|step| matches!(step, stack::Action::Folder { .. }));
+    let missing = folders
+        .into_iter()
+        .filter(|folder| matches!(folder, stack::Action::Folder { exists: false, .. }));
+    for step in missing.chain(change).chain(files) {
+        plan.push(Action::Stack(step));
+    }
+    Ok(())
+}
+
 async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
     let settings = Settings::load(session)?;
     let name = settings
@@ -144,24 +156,23 @@ async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
     let kept = format!("{name}{}", adoption::KEPT_SUFFIX);
     let engine = session.engine().await?;
     let current = engine.container(&name).await?;
+    let old = engine.container(&kept).await?;
     let stack_dir = session.root.stack().display().to_string();
-    if current
+    let is_ours = current
         .as_ref()
-        .is_some_and(|container| container.label(LABEL_WORKING_DIR) == Some(&stack_dir))
-        && !settings.names.adopted.contains(&service)
-    {
-        session.output.result(
-            "applied",
-            &serde_json::json!({"command": "adopt", "steps": []}),
-            || format!("{service} is run by the stack already"),
-        );
+        .is_some_and(|container| container.label(LABEL_WORKING_DIR) == Some(&stack_dir));
+    if is_ours && old.is_none() {
+        let nothing = serde_json::json!({"command": "adopt", "steps": []});
+        session.output.result("applied", &nothing, || {
+            format!("{service} is run by the stack already")
+        });
         return Ok(Exit::OK);
     }
     let mut plan = Plan::new("adopt");
     plan.require(Consent::Yes);
     let mut identity = None;
     match &current {
-        Some(container) => {
+        Some(container) if !is_ours => {
             let take = adoption::precheck(session, &settings, service, container).await?;
             identity = take.identity;
             if take.append_only_first {
@@ -179,13 +190,43 @@ async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
             });
         }
         // A run that was killed after it had set the old one aside.
-        None if engine.container(&kept).await?.is_some() => {}
-        None => {
+        _ if old.is_some() => {}
+        _ => {
             return Err(Failure::refused(format!("there is no container {name}"))
                 .try_next("platform-ops up")
                 .into());
         }
     }
+    hand_over(session, &settings, service, &mut plan)?;
+    let why = format!("taken over from {kept}");
+    plan.push(Action::Bring {
+        service,
+        container: name,
+        kept,
+        why,
+        identity,
+    });
+    let files = current
+        .as_ref()
+        .and_then(|container| container.label(LABEL_CONFIG_FILES))
+        .filter(|_| !is_ours);
+    if let Some(file) = files {
+        plan.note(format!(
+            "take {service} out of {file}: started from there it would stop at the container's name"
+        ));
+    }
+    plan.note("the log of the old container goes with it");
+    plan.carry_out(session).await
+}
+
+/// platform.env no longer names the service as adopted; its files are derived, the hand-made ones
+/// kept beside them.
+fn hand_over(
+    session: &Session,
+    settings: &Settings,
+    service: Service,
+    plan: &mut Plan<Action>,
+) -> anyhow::Result<()> {
     let left: Vec<&str> = settings
         .names
         .adopted
@@ -215,22 +256,5 @@ async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
         }
         plan.push(Action::Stack(step.clone()));
     }
-    let why = format!("taken over from {kept}");
-    plan.push(Action::Bring {
-        service,
-        container: name,
-        kept: kept.clone(),
-        why,
-        identity,
-    });
-    if let Some(file) = current
-        .as_ref()
-        .and_then(|container| container.label(LABEL_CONFIG_FILES))
-    {
-        plan.note(format!(
-            "take {service} out of {file}: started from there it would stop at the container's name"
-        ));
-    }
-    plan.note("the log of the old container goes with it");
-    plan.carry_out(session).await
+    Ok(())
 }

@@ -4,8 +4,8 @@
 use anyhow::Context as _;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use futures_util::StreamExt as _;
-use tokio::io::AsyncWriteExt as _;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::Engine;
 
@@ -72,31 +72,9 @@ impl Engine {
         else {
             anyhow::bail!("{}: the engine did not attach", failed());
         };
-        let feed = async {
-            // A program may end without reading all of it.
-            let _ = input.write_all(stdin.as_bytes()).await;
-            let _ = input.shutdown().await;
-        };
-        let mut stdout = Vec::new();
-        let mut stderr = Vec::new();
-        let drain = async {
-            while let Some(frame) = output.next().await {
-                match frame? {
-                    LogOutput::StdErr { message } => stderr.extend_from_slice(&message),
-                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
-                        stdout.extend_from_slice(&message);
-                    }
-                    LogOutput::StdIn { .. } => {}
-                }
-                anyhow::ensure!(
-                    stdout.len() + stderr.len() < OUTPUT_BYTES_MAX,
-                    "too much output"
-                );
-            }
-            anyhow::Ok(())
-        };
-        let ((), drained) = tokio::join!(feed, drain);
-        drained.with_context(failed)?;
+        let (stdout, stderr) = converse(&mut output, &mut input, stdin)
+            .await
+            .with_context(failed)?;
         let inspect = self
             .docker
             .inspect_exec(&exec.id)
@@ -112,4 +90,37 @@ impl Engine {
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         })
     }
+}
+
+/// Gives a program its input and takes all of its output, both at once: either may block the other.
+async fn converse(
+    output: &mut (impl Stream<Item = Result<LogOutput, bollard::errors::Error>> + Unpin),
+    input: &mut (impl AsyncWrite + Unpin),
+    stdin: &str,
+) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    let feed = async {
+        // A program may end without reading all of it.
+        let _ = input.write_all(stdin.as_bytes()).await;
+        let _ = input.shutdown().await;
+    };
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let drain = async {
+        while let Some(frame) = output.next().await {
+            match frame? {
+                LogOutput::StdErr { message } => stderr.extend_from_slice(&message),
+                LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                    stdout.extend_from_slice(&message)
+                }
+                LogOutput::StdIn { .. } => {}
+            }
+            anyhow::ensure!(
+                stdout.len() + stderr.len() < OUTPUT_BYTES_MAX,
+                "too much output"
+            );
+        }
+        anyhow::Ok(())
+    };
+    let ((), drained) = tokio::join!(feed, drain);
+    drained?;
+    Ok((stdout, stderr))
 }

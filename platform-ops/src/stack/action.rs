@@ -132,7 +132,7 @@ impl plan::Action for Action {
                 )
             }
             Self::Environment { path, keys, .. } => {
-                format!("add {} to {}", keys.join(", "), path.display())
+                format!("set {} in {}", keys.join(", "), path.display())
             }
             Self::Network { name } => format!("make network {name}"),
             Self::Up {

@@ -130,7 +130,21 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
             serde_json::to_string(&settings.names)?,
         ),
     ];
-    // What a hand-made stack reads there is not ours to write.
+    keep_out_of_adopted(root, settings, &mut files);
+    host_masters(root, &mut files);
+    files.push(Derived {
+        seed: true,
+        ..file(
+            "config/agent/agent.toml",
+            Access::root(0o600),
+            AGENT_TOML.to_owned(),
+        )
+    });
+    Ok(files)
+}
+
+/// What a hand-made stack reads is not ours to write.
+fn keep_out_of_adopted(root: &Root, settings: &Settings, files: &mut Vec<Derived>) {
     let adopted = |service: &Service| settings.names.adopted.contains(service);
     let foreign: Vec<PathBuf> = Service::ALL
         .iter()
@@ -138,6 +152,9 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
         .map(|service| root.config().join(service.name()))
         .collect();
     files.retain(|file| !foreign.iter().any(|folder| file.path.starts_with(folder)));
+}
+
+fn host_masters(root: &Root, files: &mut Vec<Derived>) {
     for host_file in HOST_FILES {
         if let Some(content) = host_file.wanted() {
             files.push(Derived {
@@ -148,15 +165,6 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
             });
         }
     }
-    files.push(Derived {
-        seed: true,
-        ..file(
-            "config/agent/agent.toml",
-            Access::root(0o600),
-            AGENT_TOML.to_owned(),
-        )
-    });
-    Ok(files)
 }
 
 /// compose.override.yaml: what Compose cannot take from a variable.

@@ -6,6 +6,7 @@
     reason = "each test binary uses its part"
 )]
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -265,4 +266,38 @@ pub fn access(path: &Path) -> (u32, u32) {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path).unwrap();
     (metadata.mode() & 0o7777, metadata.uid())
+}
+
+/// Signals a run as soon as its audit log shows that many steps begun; its exit code.
+pub fn signal_after(
+    host: &Host,
+    steps: usize,
+    signal: &str,
+    spawn: impl Fn() -> Child,
+) -> Option<i32> {
+    let count = || {
+        let text =
+            std::fs::read_to_string(host.path("data/platform-ops/audit.jsonl")).unwrap_or_default();
+        text.matches("\"event\":\"step\"").count()
+    };
+    let before = count();
+    let mut child = spawn();
+    let mut sent = false;
+    loop {
+        if !sent && count() >= before + steps {
+            // It may have ended meanwhile.
+            let _ = Command::new("kill")
+                .args([format!("-{signal}"), child.id().to_string()])
+                .status();
+            sent = true;
+        }
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(
+                status.signal() == Some(9) || status.success() || status.code() == Some(130),
+                "{status}"
+            );
+            return status.code();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
