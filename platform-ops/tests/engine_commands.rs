@@ -213,6 +213,8 @@ fn agent(host: &Host) {
     let toml = "[source]\ninclude = [\"no-such-container-*\"]\n[oci]\nconfig_file = \"/etc/platform-agent/oci/config\"\n[logging]\nlog_id = \"ocid1.log.oc1.eu-frankfurt-1.amaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\nendpoint = \"http://127.0.0.1:9\"\n";
     std::fs::write(host.path("config/agent/agent.toml"), toml).unwrap();
     host.set_env("PLATFORM_AGENT=on");
+    host.set_env(&format!("PLATFORM_AGENT_NETWORK={}-agent", host.prefix));
+    host.set_env(&format!("PLATFORM_AGENT_BRIDGE={}", host.prefix));
     host.set_env(&format!(
         "PLATFORM_AGENT_CONTAINER={}",
         host.container("agent")
@@ -284,21 +286,7 @@ fn pull_pins_what_the_registry_has_and_only_pull_moves_on() {
     };
     assert_eq!(image().trim(), format!("{tag}@{first}"));
     // The tag comes to mean another image.
-    let dockerfile = format!("FROM {}\nLABEL changed=1\n", host::REDIS_IMAGE);
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
-    let changed = format!("{}-changed", host.prefix);
-    let build = Command::new("docker")
-        .args(["build", "--tag", &changed, "."])
-        .current_dir(&folder)
-        .env("DOCKER_BUILDKIT", "0")
-        .output()
-        .unwrap();
-    assert!(
-        build.status.success(),
-        "{}",
-        String::from_utf8_lossy(&build.stderr)
-    );
+    let changed = changed_image(&host);
     let second = push(&changed, &tag);
     assert_ne!(first, second);
     assert!(
@@ -331,6 +319,30 @@ fn pull_pins_what_the_registry_has_and_only_pull_moves_on() {
     for image in [&tag, &changed] {
         docker(&["rmi", "--force", image]);
     }
+}
+
+/// A Redis that is another image.
+fn changed_image(host: &Host) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let dockerfile = format!(
+        "FROM {}\nLABEL changed={}\n",
+        host::REDIS_IMAGE,
+        host.prefix
+    );
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let changed = format!("{}-changed", host.prefix);
+    let build = Command::new("docker")
+        .args(["build", "--tag", &changed, "."])
+        .current_dir(&folder)
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .unwrap();
+    assert!(
+        build.status.success(),
+        "{}",
+        String::from_utf8_lossy(&build.stderr)
+    );
+    changed
 }
 
 /// Pushes an image under a tag; its digest.

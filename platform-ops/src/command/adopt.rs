@@ -162,11 +162,7 @@ async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
         .as_ref()
         .is_some_and(|container| container.label(LABEL_WORKING_DIR) == Some(&stack_dir));
     if is_ours && old.is_none() {
-        let nothing = serde_json::json!({"command": "adopt", "steps": []});
-        session.output.result("applied", &nothing, || {
-            format!("{service} is run by the stack already")
-        });
-        return Ok(Exit::OK);
+        return nothing(session, service);
     }
     let mut plan = Plan::new("adopt");
     plan.require(Consent::Yes);
@@ -217,6 +213,15 @@ async fn take(session: &Session, service: Service) -> anyhow::Result<Exit> {
     }
     plan.note("the log of the old container goes with it");
     plan.carry_out(session).await
+}
+
+/// What there is to say when nothing is left to take.
+fn nothing(session: &Session, service: Service) -> anyhow::Result<Exit> {
+    let plan = serde_json::json!({"command": "adopt", "steps": []});
+    session.output.result("applied", &plan, || {
+        format!("{service} is run by the stack already")
+    });
+    Ok(Exit::OK)
 }
 
 /// platform.env no longer names the service as adopted; its files are derived, the hand-made ones

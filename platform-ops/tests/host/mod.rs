@@ -258,6 +258,8 @@ impl Drop for Host {
             docker(&["rm", "--force", "--volumes", id]);
         }
         docker(&["network", "rm", &self.network()]);
+        // Made by Compose when the agent is on.
+        docker(&["network", "rm", &format!("{}-agent", self.prefix)]);
     }
 }
 

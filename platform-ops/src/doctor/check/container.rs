@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 
 use super::{Facts, Fault, Finding, Note, Warning, finding};
-use crate::container::Container;
+use crate::container::{Container, LABEL_SERVICE};
 use crate::service::Service;
 
 const RESTARTS_MAX: i64 = 3;
@@ -248,7 +248,9 @@ pub(super) fn network(facts: &Facts) -> Vec<Finding> {
         return Vec::new();
     };
     where_so(facts, |container| {
-        let outside = !container.networks.contains_key(&names.network);
+        // The agent has a network of its own.
+        let outside = !container.networks.contains_key(&names.network)
+            && container.label(LABEL_SERVICE) != Some(Service::Agent.name());
         let evidence = format!(
             "it is not on the network {}: applications do not reach it",
             names.network
