@@ -180,7 +180,7 @@ fn every_known_case_is_read_as_compose_reads_it() {
     for case in CASES {
         for text in [
             format!("{case}\n"),
-            format!("{case}"),
+            (*case).to_owned(),
             format!("{case}\nD=after\n"),
         ] {
             let (theirs, ours) = (compose(folder.path(), &text), ours(&text));

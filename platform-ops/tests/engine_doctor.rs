@@ -6,42 +6,19 @@ mod host;
 
 use std::os::unix::fs::PermissionsExt;
 
-use host::{Host, docker, wait_for_postgres};
+use host::{Host, assert_found, docker, findings};
 use serde_json::Value;
 
 /// The stand-in's Debian packages and this machine, not the stack: pgvector there is older than
 /// what doctor asks for, and the clock of a build machine may follow nobody.
-fn waivers(host: &Host, more: &str) {
+fn waivers(host: &Host) {
     let waiver = |check: &str, subject: &str| {
         format!(
             "[[waiver]]\ncheck = {check:?}\nsubject = {subject:?}\nreason = \"test\"\nexpires = \"2999-01-01\"\n"
         )
     };
-    let text = waiver("postgres.pgvector", "app_db/vector") + &waiver("host.clock", "clock") + more;
+    let text = waiver("postgres.pgvector", "app_db/vector") + &waiver("host.clock", "clock");
     std::fs::write(host.path("config/waivers.toml"), text).unwrap();
-}
-
-fn findings(host: &Host) -> Vec<Value> {
-    let run = host.ops(&["doctor", "--json"]);
-    assert!([0, 3, 4].contains(&run.code), "{}", run.all());
-    run.json()["findings"].as_array().unwrap().clone()
-}
-
-fn is_found(findings: &[Value], check: &str, subject: &str) -> bool {
-    findings.iter().any(|finding| {
-        finding["check"] == check && finding["subject"].as_str().unwrap().contains(subject)
-    })
-}
-
-#[track_caller]
-fn assert_found(findings: &[Value], wanted: &[(&str, &str)]) {
-    for (check, subject) in wanted {
-        assert!(
-            is_found(findings, check, subject),
-            "{check} {subject} is not among\n{}",
-            serde_json::to_string_pretty(findings).unwrap()
-        );
-    }
 }
 
 /// Notes are no faults of a clean stack.
@@ -61,7 +38,7 @@ fn a_clean_stack_has_no_finding_and_every_planted_fault_is_found() {
         "create extension vector; create table t (n int); insert into t values (1), (1)",
     )
     .ok();
-    waivers(&host, "");
+    waivers(&host);
     let clean = findings(&host);
     assert!(
         serious(&clean).is_empty(),
@@ -73,8 +50,6 @@ fn a_clean_stack_has_no_finding_and_every_planted_fault_is_found() {
     in_the_database(&host);
     in_redis_and_pgbouncer(&host);
     in_files(&host, &env);
-    in_containers(&host);
-    in_waivers(&host);
 }
 
 fn in_the_database(host: &Host) {
@@ -232,168 +207,4 @@ fn in_files(host: &Host, env: &str) {
     write(env);
     mode("config/platform.env", 0o600);
     host.ops(&["up"]).ok();
-}
-
-/// Containers as careless hands make them, in place of the stack's.
-fn in_containers(host: &Host) {
-    host.set_env("PLATFORM_REDIS_MEMORY=800m");
-    assert_found(&findings(host), &[("container.outdated", "redis")]);
-    let (redis, pgbouncer, postgres) = (
-        host.container("redis"),
-        host.container("pgbouncer"),
-        host.container("postgres"),
-    );
-    docker(&["kill", &pgbouncer]).ok();
-    docker(&["rm", "--force", &postgres, &redis]).ok();
-    let labels = |service: &str| {
-        let label = |key: &str, value: &str| {
-            vec![
-                "--label".to_owned(),
-                format!("com.docker.compose.{key}={value}"),
-            ]
-        };
-        [
-            label("project", &host.prefix),
-            label("service", service),
-            label(
-                "project.working_dir",
-                &host.path("apps/platform").display().to_string(),
-            ),
-        ]
-        .concat()
-    };
-    let run = |service: &str, options: &[&str], image: &[&str]| {
-        let labels = labels(service);
-        let network = host.network();
-        let mut all = vec!["run", "--detach", "--network", &network];
-        all.extend(labels.iter().map(String::as_str));
-        all.extend(options);
-        all.extend(image);
-        docker(&all).ok();
-    };
-    let mount = format!(
-        "{}:/etc/careless.conf",
-        host.path("config/waivers.toml").display()
-    );
-    let secret = format!("LEAKED={}", host.env("REDIS_PASSWORD"));
-    let careless = [
-        "--name",
-        &redis,
-        "--publish",
-        "6379",
-        "--volume",
-        &mount,
-        "--volume",
-        "/data2",
-        "--env",
-        &secret,
-        "--volume",
-        "/var/run/docker.sock:/var/run/docker.sock",
-        "--log-driver",
-        "local",
-        "--health-cmd",
-        "redis-cli ping",
-        "--health-interval",
-        "1s",
-    ];
-    run("redis", &careless, &[host::REDIS_IMAGE, "redis-server"]);
-    let limits = [
-        "--name",
-        &postgres,
-        "--shm-size",
-        "32m",
-        "--env",
-        "POSTGRES_PASSWORD=x",
-        "--env",
-        "POSTGRES_USER=platform_admin",
-        "--health-cmd",
-        "pg_isready",
-        "--health-interval",
-        "1s",
-        "--log-opt",
-        "max-size=1m",
-    ];
-    run(
-        "postgres",
-        &limits,
-        &[
-            host::POSTGRES_IMAGE,
-            "postgres",
-            "-c",
-            "maintenance_work_mem=64MB",
-            "-c",
-            "shared_buffers=16MB",
-        ],
-    );
-    wait_for_postgres(&postgres);
-    let found = findings(host);
-    assert_found(
-        &found,
-        &[
-            ("container.down", "pgbouncer"),
-            ("container.published", &redis),
-            ("container.file-mount", "redis"),
-            ("container.volume", &redis),
-            ("container.docker-socket", &redis),
-            ("container.memory", "redis"),
-            ("container.restart-policy", "redis"),
-            ("container.data", "redis"),
-            ("container.data", "postgres"),
-            ("container.grace", "postgres"),
-            ("secret.exposed", "REDIS_PASSWORD"),
-            ("log.driver", &redis),
-            ("health.redis", "redis"),
-            ("health.postgres", "postgres"),
-            ("postgres.shm", "postgres"),
-            ("image.digest", "postgres"),
-            ("redis.open", "redis"),
-        ],
-    );
-    docker(&["network", "disconnect", "--force", &host.network(), &redis]).ok();
-    docker(&["rm", "--force", "--volumes", &pgbouncer]).ok();
-    run(
-        "pgbouncer",
-        &[
-            "--name",
-            &pgbouncer,
-            "--stop-signal",
-            "SIGTERM",
-            "--env",
-            "AUTH_TYPE=plain",
-        ],
-        &[host::PGBOUNCER_IMAGE, "sh", "-c", "exit 3"],
-    );
-    let found = findings(host);
-    assert_found(
-        &found,
-        &[
-            ("container.network", "redis"),
-            ("pgbouncer.entrypoint", "pgbouncer"),
-            ("pgbouncer.stop-signal", "pgbouncer"),
-            ("health.missing", "pgbouncer"),
-        ],
-    );
-    docker(&["rm", "--force", "--volumes", &redis]).ok();
-    assert_found(&findings(host), &[("container.missing", "redis")]);
-}
-
-fn in_waivers(host: &Host) {
-    let waiver = |expires: &str| {
-        format!(
-            "[[waiver]]\ncheck = \"container.missing\"\nsubject = \"redis\"\nreason = \"moved away\"\nexpires = \"{expires}\"\n"
-        )
-    };
-    waivers(host, &waiver("2999-01-01"));
-    assert!(!is_found(&findings(host), "container.missing", "redis"));
-    waivers(host, &waiver("2020-01-01"));
-    let found = findings(host);
-    let expired = found
-        .iter()
-        .find(|finding| finding["check"] == "container.missing")
-        .unwrap();
-    assert_eq!(expired["severity"], "fault");
-    assert!(
-        expired["evidence"].as_str().unwrap().contains("expired"),
-        "{expired}"
-    );
 }

@@ -303,3 +303,27 @@ pub fn signal_after(
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
+
+/// What `doctor` finds.
+pub fn findings(host: &Host) -> Vec<serde_json::Value> {
+    let run = host.ops(&["doctor", "--json"]);
+    assert!([0, 3, 4].contains(&run.code), "{}", run.all());
+    run.json()["findings"].as_array().unwrap().clone()
+}
+
+pub fn is_found(findings: &[serde_json::Value], check: &str, subject: &str) -> bool {
+    findings.iter().any(|finding| {
+        finding["check"] == check && finding["subject"].as_str().unwrap().contains(subject)
+    })
+}
+
+#[track_caller]
+pub fn assert_found(findings: &[serde_json::Value], wanted: &[(&str, &str)]) {
+    for (check, subject) in wanted {
+        assert!(
+            is_found(findings, check, subject),
+            "{check} {subject} is not among\n{}",
+            serde_json::to_string_pretty(findings).unwrap()
+        );
+    }
+}
