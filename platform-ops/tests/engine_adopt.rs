@@ -329,10 +329,14 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
     // The manual's command still finds its container.
     compose_up(&host);
     assert_eq!(host.ids(), before);
-    // Killed anywhere in between, the same command finishes.
     std::fs::write(host.path("config/platform.env"), text).unwrap();
+    killed_in_between(&host, &before);
+}
+
+/// The same command finishes.
+fn killed_in_between(host: &Host, before: &[String]) {
     for (steps, service) in [(1, "postgres"), (3, "pgbouncer")] {
-        signal_after(&host, steps, "KILL", || {
+        signal_after(host, steps, "KILL", || {
             host.spawn(&["adopt", "--take", service, "--yes"])
         });
         host.ops(&["adopt", "--take", service, "--yes"]).ok();
@@ -340,7 +344,7 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
     assert!(
         host.ids()
             .iter()
-            .zip(&before)
+            .zip(before)
             .filter(|(now, before)| now != before)
             .count()
             == 2
