@@ -5,6 +5,7 @@
 mod host;
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use host::{Host, PGBOUNCER_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE, docker, signal_after};
 
@@ -333,13 +334,18 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
     killed_in_between(&host, &before);
 }
 
-/// The same command finishes.
+/// The same command finishes; `up` starts what was stopped and not yet taken.
 fn killed_in_between(host: &Host, before: &[String]) {
     for (steps, service) in [(1, "postgres"), (3, "pgbouncer")] {
         signal_after(host, steps, "KILL", || {
             host.spawn(&["adopt", "--take", service, "--yes"])
         });
-        host.ops(&["adopt", "--take", service, "--yes"]).ok();
+        // The engine may still be stopping the old one, which the killed run had asked for.
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while host.ops(&["adopt", "--take", service, "--yes"]).code != 0 {
+            assert!(Instant::now() < deadline, "{}", host.ops(&["status"]).all());
+            host.ops(&["up", "--yes"]);
+        }
     }
     assert!(
         host.ids()

@@ -40,6 +40,11 @@ fn a_pause_holds_clients_back_and_always_ends() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(is_paused(&host));
+    let found = host::findings(&host);
+    assert!(
+        host::is_found(&found, "pgbouncer.paused", "all databases"),
+        "{found:?}"
+    );
     host.ops(&["pooler", "resume"]).ok();
     assert!(!is_paused(&host));
     host.ops(&["pooler", "resume"]).ok();
@@ -89,15 +94,10 @@ fn paused(host: &Host, arguments: &[&str]) -> std::process::Child {
 }
 
 fn is_paused(host: &Host) -> bool {
-    let databases = host
-        .ops(&["pooler", "show", "databases", "--json"])
-        .ok()
-        .json();
-    databases["rows"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .any(|row| row["paused"] == "1")
+    let state = host.ops(&["pooler", "show", "state", "--json"]).ok().json();
+    let rows = state["rows"].as_array().unwrap();
+    let paused = rows.iter().find(|row| row["key"] == "paused").unwrap();
+    paused["value"] == "yes"
 }
 
 fn waiting(host: &Host) -> bool {

@@ -37,13 +37,11 @@ pub async fn precheck(
     container: &Container,
 ) -> anyhow::Result<Take> {
     if !container.is_healthy() {
-        return refuse(
-            format!(
-                "{service} is not healthy now (container {})",
-                container.name
-            ),
-            format!("docker logs --tail 50 {}", container.name),
+        let what = format!(
+            "{service} is not healthy now (container {}, {})",
+            container.name, container.state
         );
+        return refuse(what, "platform-ops up starts it as it was; then try again");
     }
     same_data(settings, service, container)?;
     same_image(session, settings, service, container).await?;

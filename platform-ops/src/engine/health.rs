@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Engine;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
@@ -10,6 +11,8 @@ use crate::interrupt::Interrupt;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A container without a health check must have run this long: one that fails does so at once.
 const STEADY: Duration = Duration::from_secs(2);
+/// A container that was just made is there by then.
+const ABSENT_MAX: Duration = Duration::from_secs(5);
 /// Lines of its log shown with a failure.
 const LOG_LINES: &str = "8";
 
@@ -28,7 +31,14 @@ impl Engine {
         loop {
             interrupt.check()?;
             let Some(container) = self.container(name).await? else {
-                return Err(Failure::refused(format!("container {name} is not there")).into());
+                // While containers are renamed the engine can miss one for a moment.
+                if begin.elapsed() < ABSENT_MAX {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                return Err(
+                    Failure::new(Exit::FAILED, format!("container {name} is not there")).into(),
+                );
             };
             let settled = container.health.is_some() || begin.elapsed() >= STEADY;
             if container.is_healthy() && settled {
@@ -54,11 +64,8 @@ impl Engine {
             if let Some(why) = why {
                 let log = self.log_end(name).await;
                 return Err(anyhow::anyhow!("the end of its log:\n{log}").context(
-                    crate::failure::Failure::new(
-                        crate::exit::Exit::FAILED,
-                        format!("container {name} {why}"),
-                    )
-                    .try_next(format!("docker logs {name}")),
+                    Failure::new(Exit::FAILED, format!("container {name} {why}"))
+                        .try_next(format!("docker logs {name}")),
                 ));
             }
             tokio::select! {

@@ -162,6 +162,13 @@ async fn ask_pooler(
         let field = |name: &str| row.get(name).cloned().unwrap_or_default();
         answers.config.insert(field("key"), field("value"));
     }
+    // A pause of everything shows in no database.
+    for row in console.run("SHOW STATE").await? {
+        let field = |name: &str| row.get(name).map(String::as_str);
+        if field("key") == Some("paused") && field("value") == Some("yes") {
+            answers.paused.push("all databases".to_owned());
+        }
+    }
     for row in console.run("SHOW DATABASES").await? {
         if row.get("paused").is_some_and(|paused| paused == "1") {
             answers
