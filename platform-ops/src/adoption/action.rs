@@ -231,5 +231,8 @@ async fn bring_back(
         .save(session)?;
     rename(session, kept, container).await?;
     restart_policy(session, container, RestartPolicyNameEnum::UNLESS_STOPPED).await?;
-    engine.start(container).await
+    engine.start(container).await?;
+    engine
+        .wait_healthy(container, HEALTHY_WAIT_MAX, &session.interrupt)
+        .await
 }

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// A setting that is no secret, into platform.env
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// An application: adds <NAME>_DB_PASSWORD with a generated secret
+    /// An application: adds its key, `<NAME>_DB_PASSWORD`, with a generated secret
     #[arg(long = "app", value_name = "NAME")]
     apps: Vec<String>,
 }
