@@ -20,7 +20,8 @@ fn by_hand() -> Host {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::create_dir_all(host.path("config")).unwrap();
     let env = format!(
-        "# the platform\nDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\nREDIS_PW={REDIS_PASSWORD}\nTRADING_APP_DB_PASSWORD={TRADING_PASSWORD}\n"
+        "# the platform\nPLATFORM_PROJECT={}\nDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\nREDIS_PW={REDIS_PASSWORD}\nTRADING_APP_DB_PASSWORD={TRADING_PASSWORD}\n",
+        host.prefix
     );
     std::fs::write(host.path("config/platform.env"), env).unwrap();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -291,6 +292,20 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
     let refused = host.ops(&["adopt", "--take", "postgres", "--yes"]);
     assert!(
         refused.code == 4 && refused.err.contains("data"),
+        "{}",
+        refused.all()
+    );
+    // The project of the hand-made stack: Compose would replace its containers.
+    let project = format!("PLATFORM_PROJECT={}\n", host.prefix);
+    let taken = format!("PLATFORM_PROJECT={}hand\n", host.prefix);
+    std::fs::write(
+        host.path("config/platform.env"),
+        text.replace(&project, &taken),
+    )
+    .unwrap();
+    let refused = host.ops(&["adopt", "--take", "postgres", "--yes"]);
+    assert!(
+        refused.code == 4 && refused.err.contains("in use by"),
         "{}",
         refused.all()
     );

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::record::pgbouncer_file;
-use crate::container::Container;
+use crate::container::{Container, LABEL_PROJECT, LABEL_WORKING_DIR};
 use crate::failure::Failure;
 use crate::service::Service;
 use crate::session::Session;
@@ -43,6 +43,7 @@ pub async fn precheck(
         );
         return refuse(what, "platform-ops up starts it as it was; then try again");
     }
+    own_project(session, settings).await?;
     same_data(settings, service, container)?;
     same_image(session, settings, service, container).await?;
     match service {
@@ -55,6 +56,29 @@ pub async fn precheck(
 
 fn refuse<T>(what: String, hint: impl Into<String>) -> anyhow::Result<T> {
     Err(Failure::refused(what).try_next(hint).into())
+}
+
+/// Compose tells containers apart by project and service: a second stack of this project's name
+/// would have its containers replaced by ours.
+async fn own_project(session: &Session, settings: &Settings) -> anyhow::Result<()> {
+    let project = &settings.names.project;
+    let stack = session.root.stack().display().to_string();
+    let containers = session
+        .engine()
+        .await?
+        .containers_labelled(LABEL_PROJECT, project)
+        .await?;
+    let elsewhere = containers
+        .iter()
+        .filter_map(|container| container.label(LABEL_WORKING_DIR))
+        .find(|folder| *folder != stack);
+    match elsewhere {
+        None => Ok(()),
+        Some(folder) => refuse(
+            format!("the compose project {project} is in use by {folder}"),
+            "another name in platform.env: PLATFORM_PROJECT=…",
+        ),
+    }
 }
 
 fn same_data(settings: &Settings, service: Service, container: &Container) -> anyhow::Result<()> {
