@@ -247,6 +247,8 @@ fn a_container_of_someone_else_is_left_alone() {
     docker(&[
         "run",
         "--detach",
+        "--network",
+        "none",
         "--name",
         &host.container("redis"),
         host::REDIS_IMAGE,
