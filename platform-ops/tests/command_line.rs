@@ -16,30 +16,6 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn help_says_what_the_program_is_for_and_that_it_does_nothing_yet() {
-    let output = platform_ops(&["--help"]);
-    assert_eq!(output.status.code(), Some(0));
-    insta::assert_snapshot!(text(&output.stdout), @r"
-    The operator's command line of the database platform: PostgreSQL, Redis, PgBouncer and their backups
-
-    Usage: platform-ops
-
-    Options:
-      -h, --help     Print help
-      -V, --version  Print version
-
-    This version has no commands. What belongs here, and nowhere else in this repository:
-
-      platform   PostgreSQL, Redis and PgBouncer on one host: their containers, settings, databases
-                 and roles
-      backup     their backups in OCI Object Storage, and the drills that prove a restore
-      host       what the platform needs of the machine under it
-
-    Whatever changes something will show a plan first. Shipping logs is platform-agent's work.
-    ");
-}
-
-#[test]
 fn version_is_the_packages() {
     let output = platform_ops(&["--version"]);
     assert_eq!(output.status.code(), Some(0));
@@ -59,11 +35,76 @@ fn without_arguments_help_goes_to_stderr_as_a_usage_error() {
 
 #[test]
 fn an_unknown_command_is_a_usage_error_that_names_it() {
-    let output = platform_ops(&["backup"]);
+    let output = platform_ops(&["replicate"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        text(&output.stderr).contains("'backup'"),
+        text(&output.stderr).contains("'replicate'"),
         "{}",
         text(&output.stderr)
     );
+}
+
+/// The units are what systemd takes, with this very program.
+#[test]
+fn systemd_accepts_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/host");
+    let mut files = Vec::new();
+    for name in ["platform-ops-doctor.service", "platform-ops-doctor.timer"] {
+        let text = std::fs::read_to_string(format!("{units}/{name}")).unwrap();
+        let text = text.replace(
+            "/usr/local/bin/platform-ops",
+            env!("CARGO_BIN_EXE_platform-ops"),
+        );
+        // Whether Docker has a unit is not this test's question.
+        let text = text.replace("Requires=docker.service\n", "");
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        files.push(path);
+    }
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&files)
+        .output()
+        .unwrap();
+    let complaints = text(&output.stderr);
+    assert!(
+        output.status.success() && !complaints.contains("platform-ops-doctor"),
+        "{complaints}"
+    );
+}
+
+#[test]
+fn help_shows_every_command_and_the_exit_codes() {
+    insta::assert_snapshot!(text(&platform_ops(&["--help"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["help", "exit-codes"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["adopt", "--help"]).stdout));
+    insta::assert_snapshot!(text(&platform_ops(&["doctor", "--help"]).stdout));
+}
+
+#[test]
+fn without_a_platform_the_way_to_one_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    let output = platform_ops(&["--root", &root, "--json", "status"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        text(&output.stderr).contains("try: platform-ops init"),
+        "{}",
+        text(&output.stderr)
+    );
+    let error: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&error["kind"], &error["exit"]),
+        (&"error".into(), &4.into())
+    );
+}
+
+#[test]
+fn completions_are_made_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = platform_ops(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("platform-ops"));
+    }
 }

@@ -1,0 +1,87 @@
+//! Questions to Redis, asked by its own client inside its container. The password goes over stdin
+//! or stays in the container's file; as an argument it would stand in the engine's events.
+
+use std::collections::BTreeMap;
+
+use crate::container::Container;
+use crate::session::Session;
+
+/// Where the stack's own container has its password.
+const PASSWORD_FILE: &str = "/etc/redis/password";
+
+/// Runs commands, one a line, and returns what they answered.
+///
+/// # Errors
+/// When the client cannot be run, or the server refuses the password.
+pub async fn run(
+    session: &Session,
+    container: &Container,
+    password: Option<&str>,
+    commands: &str,
+) -> anyhow::Result<String> {
+    let engine = session.engine().await?;
+    let output = match password {
+        Some(password) => {
+            // Quoted: redis-cli splits its lines as a shell does.
+            let password = password.replace('\\', "\\\\").replace('"', "\\\"");
+            let stdin = format!("AUTH \"{password}\"\n{commands}\n");
+            engine.exec(&container.name, &["redis-cli"], &stdin).await?
+        }
+        None => {
+            let script = format!(
+                "test ! -r {PASSWORD_FILE} || export REDISCLI_AUTH=\"$(cat {PASSWORD_FILE})\"; exec redis-cli"
+            );
+            engine
+                .exec(
+                    &container.name,
+                    &["sh", "-c", &script],
+                    &format!("{commands}\n"),
+                )
+                .await?
+        }
+    };
+    let answer = match password {
+        Some(_) => output
+            .stdout
+            .trim_start()
+            .strip_prefix("OK")
+            .unwrap_or(&output.stdout),
+        None => &output.stdout,
+    };
+    // INFO counts such errors by name: only the first line is the answer to AUTH or to a ping.
+    let first = output
+        .stdout
+        .trim_start()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    let refused = ["NOAUTH", "WRONGPASS", "ERR AUTH", "(error)"]
+        .iter()
+        .any(|word| first.starts_with(word));
+    if refused || output.code != 0 {
+        let why = output
+            .stdout
+            .lines()
+            .find(|line| !line.is_empty())
+            .unwrap_or_default();
+        let why = session
+            .redactor
+            .clean(&format!("{why} {}", output.stderr.trim()));
+        anyhow::bail!(
+            "redis-cli in container {} ended with code {}: {why}",
+            container.name,
+            output.code
+        );
+    }
+    Ok(answer.trim_start().to_owned())
+}
+
+/// The fields of `INFO`.
+pub fn info(text: &str) -> BTreeMap<String, String> {
+    let fields = text
+        .lines()
+        .filter_map(|line| line.trim_end().split_once(':'));
+    fields
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
