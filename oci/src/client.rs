@@ -10,9 +10,9 @@ use crate::endpoint::Endpoint;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::Region;
-use crate::request::{self, Body, HostSigned};
+use crate::request::{self, Body, Call, HostSigned};
 use crate::signer::Signer;
-use crate::transport::{Answer, Transport};
+use crate::transport::{ANSWER_BYTES_MAX, Answer, Transport};
 
 /// What remains when a 401 is not the clock's fault.
 const KEY_HINT: &str = "is the key uploaded for this user, is its fingerprint the one in the \
@@ -105,7 +105,7 @@ impl Client {
     /// One unsigned GET of the endpoint's root; any answer will do.
     pub(crate) async fn reach(&self, endpoint: &Endpoint) -> Result<Option<SystemTime>> {
         let request = reqwest::Request::new(reqwest::Method::GET, endpoint.join("/")?);
-        match self.inner.transport.send(request).await {
+        match self.inner.transport.send(request, ANSWER_BYTES_MAX).await {
             Ok(answer) => Ok(answer.date()),
             Err(error) if error.status().is_some() => Ok(error.date()),
             Err(error) => Err(error),
@@ -119,16 +119,26 @@ impl Client {
             .await
     }
 
-    /// One signed POST of JSON; a second one only when the first was refused with 401 and other
-    /// credentials could be had. `target` is the encoded path and query.
+    /// One signed POST of JSON, as [`Self::call`].
     pub(crate) async fn post(
         &self,
         endpoint: &Endpoint,
         target: &str,
         body: Body<'_>,
     ) -> Result<Answer> {
+        self.call(endpoint, target, &Call::post(body)).await
+    }
+
+    /// One signed request; a second one only when the first was refused with 401 and other
+    /// credentials could be had. `target` is the encoded path and query.
+    pub(crate) async fn call(
+        &self,
+        endpoint: &Endpoint,
+        target: &str,
+        call: &Call<'_>,
+    ) -> Result<Answer> {
         let signer = self.signer().await?;
-        let error = match self.attempt(&signer, endpoint, target, &body).await {
+        let error = match self.attempt(&signer, endpoint, target, call).await {
             Err(error) if error.kind() == ErrorKind::Unauthorized => error,
             result => return result,
         };
@@ -139,7 +149,7 @@ impl Client {
             .await
         {
             Ok(fresh) if !fresh.is_same_as(&signer) => {
-                let second = self.attempt(&fresh, endpoint, target, &body).await;
+                let second = self.attempt(&fresh, endpoint, target, call).await;
                 second.map_err(explain)
             }
             Ok(_) => Err(explain(error)),
@@ -147,22 +157,21 @@ impl Client {
         }
     }
 
+    /// The limit for one attempt, without a call's own.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.inner.transport.request_timeout()
+    }
+
     async fn attempt(
         &self,
         signer: &Signer,
         endpoint: &Endpoint,
         target: &str,
-        body: &Body<'_>,
+        call: &Call<'_>,
     ) -> Result<Answer> {
         let url = endpoint.join(target)?;
-        request::post(
-            &self.inner.transport,
-            signer,
-            url,
-            body.clone(),
-            HostSigned::Yes,
-        )
-        .await
+        let transport = &self.inner.transport;
+        request::send(transport, signer, url, call.clone(), HostSigned::Yes).await
     }
 }
 

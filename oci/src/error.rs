@@ -27,12 +27,18 @@ pub enum ErrorKind {
     NotFound,
     /// 409: the resource is in another state; only some codes are worth a retry.
     Conflict,
+    /// 412: `if-match` or `if-none-match` does not hold; with `if-none-match: *` the object is there.
+    Precondition,
     /// 413: the body is larger than the service takes.
     TooLarge,
     /// 429: the service asks for less.
     Throttled,
     /// 5xx.
     Server,
+    /// Bytes arrived that are not those that were sent: a checksum or length differs.
+    Corrupt,
+    /// The object lies in the Archive tier and has to be restored by Oracle before it can be read.
+    Archived,
     /// A status or answer that the operation's page does not name.
     Unexpected,
     /// Wrong or missing configuration, found before anything was sent.
@@ -51,6 +57,7 @@ impl ErrorKind {
             404 => Self::NotFound,
             408 => Self::Timeout,
             409 => Self::Conflict,
+            412 => Self::Precondition,
             413 => Self::TooLarge,
             429 => Self::Throttled,
             500..=599 => Self::Server,
@@ -132,6 +139,19 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Says how often it was tried.
+    pub(crate) fn after_attempts(mut self, attempts: u32) -> Self {
+        if attempts > 1 {
+            self.0.message = format!("{} (tried {attempts} times)", self.0.message);
+        }
+        self
+    }
+
     pub(crate) fn at_endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.0.endpoint = Some(endpoint.into());
         self
@@ -196,15 +216,18 @@ impl Error {
     /// Whether the same request, signed afresh, can succeed with nobody doing anything.
     ///
     /// As Oracle's SDKs decide it (`oci.retry.DEFAULT_RETRY_STRATEGY`): broken connections,
-    /// timeouts, 409 `IncorrectState` and `LockConflict`, every 429, every 5xx but 501.
+    /// timeouts, 409 `IncorrectState` and `LockConflict`, every 429, every 5xx but 501. And as
+    /// their upload manager: 409 `ConcurrentObjectUpdate`. And what was damaged on its way.
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Io | ErrorKind::Throttled => true,
+            ErrorKind::Corrupt => true,
+            ErrorKind::BadRequest => self.0.code.as_deref() == Some("UnmatchedContentMD5"),
             ErrorKind::Server => self.0.status != Some(501),
             ErrorKind::Conflict => {
                 matches!(
                     self.0.code.as_deref(),
-                    Some("IncorrectState" | "LockConflict")
+                    Some("IncorrectState" | "LockConflict" | "ConcurrentObjectUpdate")
                 )
             }
             _ => false,

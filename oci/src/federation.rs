@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::key::PrivateKey;
 use crate::region::Region;
-use crate::request::{self, Body, HostSigned};
+use crate::request::{self, Body, Call, HostSigned};
 use crate::signer::{Signer, digest};
 use crate::token::Token;
 use crate::transport::Transport;
@@ -151,7 +151,8 @@ impl Federation {
             sha256: &sha256,
             headers: &[],
         };
-        let answer = request::post(transport, signer, url, body, HostSigned::No).await?;
+        let answer =
+            request::send(transport, signer, url, Call::post(body), HostSigned::No).await?;
         let given: Given = serde_json::from_slice(&answer.body).map_err(|_| {
             // Without serde's words: they could quote the token.
             Error::credentials("the answer holds no token")

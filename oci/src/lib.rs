@@ -1,4 +1,5 @@
-//! Signed requests to Oracle Cloud: request signing, credentials, endpoints, PutLogs.
+//! Signed requests to Oracle Cloud: request signing, credentials, endpoints, PutLogs, Object
+//! Storage.
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), oci::Error> {
@@ -33,6 +34,7 @@ mod key;
 mod log_search;
 mod logging;
 mod metadata;
+pub mod object;
 mod pem;
 mod permission;
 mod proxy;

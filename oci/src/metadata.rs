@@ -17,7 +17,7 @@ use crate::client::ClientOptions;
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::region::{KnownBy, Region, RegionInfo};
-use crate::transport::Transport;
+use crate::transport::{ANSWER_BYTES_MAX, Transport};
 
 const BASE_URL_VARIABLE: &str = "OCI_METADATA_BASE_URL";
 /// Link-local, IPv4 first; an IPv6-only subnet has the second alone.
@@ -98,7 +98,7 @@ impl Metadata {
         for offset in 0..self.bases.len() {
             let index = (preferred + offset) % self.bases.len();
             let result = match request(&self.bases[index], path) {
-                Ok(request) => self.transport.send(request).await,
+                Ok(request) => self.transport.send(request, ANSWER_BYTES_MAX).await,
                 Err(error) => Err(error),
             };
             match result {

@@ -20,7 +20,7 @@ use crate::trust;
 /// connection closed under it costs an attempt.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// More than any error or token; an answer that goes on is cut here.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const MESSAGE_CHARS_MAX: usize = 1000;
 
 /// Sends requests as they are. A clone shares connections.
@@ -81,49 +81,61 @@ impl Transport {
         })
     }
 
-    /// One attempt. Whatever is not a 2xx is an error.
-    pub(crate) async fn send(&self, request: Request) -> Result<Answer> {
+    /// For one attempt as a whole, unless the request has a limit of its own.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// One attempt, of whose answer at most `bytes_max` bytes are read. Whatever is not a 2xx is an error.
+    pub(crate) async fn send(&self, request: Request, bytes_max: usize) -> Result<Answer> {
         if request.url().scheme() == "https" && !self.has_roots {
             return Err(trust::missing());
         }
         let endpoint = format!("{} {}", request.method(), request.url());
+        let timeout = request.timeout().copied().unwrap_or(self.request_timeout);
         let answer = match self.http.execute(request).await {
-            Ok(response) => self.read(response).await,
-            Err(error) => Err(self.classify(error)),
+            Ok(response) => read(response, bytes_max, timeout).await,
+            Err(error) => Err(classify(error, timeout)),
         };
         answer.map_err(|error| error.at_endpoint(endpoint))
     }
+}
 
-    async fn read(&self, mut response: Response) -> Result<Answer> {
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        let body = read_body(&mut response).await;
-        if status.is_success() {
-            let body = body.map_err(|error| self.classify(error))?;
-            return Ok(Answer {
-                status,
-                headers,
-                body,
-            });
-        }
-        // The status counts, even when the connection broke before the words did.
-        Err(refusal(status, &headers, &body.unwrap_or_default()))
+async fn read(mut response: Response, bytes_max: usize, timeout: Duration) -> Result<Answer> {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    // The words of a refusal are never as short as a small range.
+    let bytes_max = if status.is_success() {
+        bytes_max
+    } else {
+        ANSWER_BYTES_MAX
+    };
+    let body = read_body(&mut response, bytes_max).await;
+    if status.is_success() {
+        let body = body.map_err(|error| classify(error, timeout))?;
+        return Ok(Answer {
+            status,
+            headers,
+            body,
+        });
     }
+    // The status counts, even when the connection broke before the words did.
+    Err(refusal(status, &headers, &body.unwrap_or_default()))
+}
 
-    fn classify(&self, error: reqwest::Error) -> Error {
-        let error = error.without_url();
-        let kind = match () {
-            () if error.is_connect() => ErrorKind::Connect,
-            () if error.is_timeout() => ErrorKind::Timeout,
-            () if error.is_builder() => ErrorKind::Config,
-            () => ErrorKind::Io,
-        };
-        let message = match kind {
-            ErrorKind::Timeout => format!("no answer within {:?}", self.request_timeout),
-            _ => chain(&error),
-        };
-        Error::new(kind, message)
-    }
+fn classify(error: reqwest::Error, timeout: Duration) -> Error {
+    let error = error.without_url();
+    let kind = match () {
+        () if error.is_connect() => ErrorKind::Connect,
+        () if error.is_timeout() => ErrorKind::Timeout,
+        () if error.is_builder() => ErrorKind::Config,
+        () => ErrorKind::Io,
+    };
+    let message = match kind {
+        ErrorKind::Timeout => format!("no answer within {timeout:?}"),
+        _ => chain(&error),
+    };
+    Error::new(kind, message)
 }
 
 impl fmt::Debug for Transport {
@@ -132,10 +144,13 @@ impl fmt::Debug for Transport {
     }
 }
 
-async fn read_body(response: &mut Response) -> Result<Bytes, reqwest::Error> {
-    let mut body = BytesMut::new();
+async fn read_body(response: &mut Response, bytes_max: usize) -> Result<Bytes, reqwest::Error> {
+    let expected = response.content_length().unwrap_or(0);
+    // What is said about the length is believed within the limit only.
+    let capacity = usize::try_from(expected).map_or(bytes_max, |length| length.min(bytes_max));
+    let mut body = BytesMut::with_capacity(capacity);
     while let Some(chunk) = response.chunk().await? {
-        let room = ANSWER_BYTES_MAX - body.len();
+        let room = bytes_max - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if room <= chunk.len() {
             break;
