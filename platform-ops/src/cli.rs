@@ -18,7 +18,7 @@ Examples:
   platform-ops logs -f postgres redis       follow two services
 
 What only reads can be run by members of the docker group; the rest says \"needs root\".
-Databases, roles, rotation of secrets and backups have no command yet.
+Databases, roles and rotation of secrets have no command yet.
 `platform-ops help exit-codes` lists the exit codes.";
 
 /// Runs a PostgreSQL, Redis and PgBouncer platform on one host.
@@ -113,6 +113,10 @@ pub enum Command {
     App(command::app::Arguments),
     /// The log agent: status, check, pause
     Agent(command::agent::Arguments),
+    /// Backups: make, list, verify, drill, prune
+    Backup(command::backup::Arguments),
+    /// Bring a database or Redis back from a set
+    Restore(command::restore::Arguments),
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// The exit codes

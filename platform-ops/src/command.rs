@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod agent;
 pub mod app;
+pub mod backup;
 pub mod completions;
 pub mod doctor;
 pub mod down;
@@ -11,6 +12,7 @@ pub mod logs;
 pub mod pooler;
 pub mod pull;
 pub mod restart;
+pub mod restore;
 pub mod secrets;
 pub mod status;
 pub mod up;
@@ -38,6 +40,8 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Status(arguments) => status::run(session, &arguments).await,
         Command::Secrets(arguments) => secrets::run(session, &arguments).await,
         Command::Pooler(arguments) => pooler::run(session, &arguments).await,
+        Command::Backup(arguments) => backup::run(session, &arguments).await,
+        Command::Restore(arguments) => restore::run(session, &arguments).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

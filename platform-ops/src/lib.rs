@@ -5,6 +5,7 @@
 
 pub mod adoption;
 pub mod audit;
+pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod compose;

@@ -1,0 +1,285 @@
+//! Programs inside a container, with their exit codes: the engine's stream may end for other
+//! reasons than success.
+
+use std::pin::Pin;
+
+use anyhow::{Context as _, anyhow, bail};
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+/// Bytes of one frame of output at most.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+/// What is kept of a program's complaints: their end.
+const STDERR_BYTES_MAX: usize = 16 << 10;
+
+/// What is to run.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Container id or name.
+    pub container: String,
+    /// Program and arguments. They are seen by anyone who may ask the engine: no secrets.
+    pub command: Vec<String>,
+    /// `NAME=value`; unlike arguments, the engine shows them to nobody.
+    pub environment: Vec<String>,
+    /// Whether something is written to it.
+    pub has_input: bool,
+}
+
+impl Program {
+    /// A program without variables and input.
+    pub fn new<S: Into<String>>(container: &str, command: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            container: container.to_owned(),
+            command: command.into_iter().map(Into::into).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A program that runs.
+pub struct Process {
+    docker: Docker,
+    id: String,
+    name: String,
+    output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
+    input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+    stderr: Vec<u8>,
+    ended: bool,
+}
+
+impl Process {
+    /// Starts it, without a terminal: one would change every `\n` into `\r\n`.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn start(docker: &Docker, program: Program) -> anyhow::Result<Self> {
+        let name = program.command.first().cloned().unwrap_or_default();
+        let failed = || format!("start {name} in container {}", program.container);
+        let options = CreateExecOptions {
+            attach_stdin: Some(program.has_input),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            tty: Some(false),
+            env: Some(program.environment.clone()),
+            cmd: Some(program.command.clone()),
+            ..CreateExecOptions::default()
+        };
+        let id = docker
+            .create_exec(&program.container, options)
+            .await
+            .with_context(failed)?
+            .id;
+        let options = StartExecOptions {
+            output_capacity: Some(FRAME_BYTES_MAX),
+            ..StartExecOptions::default()
+        };
+        let started = docker.start_exec(&id, Some(options)).await;
+        let StartExecResults::Attached { output, input } = started.with_context(failed)? else {
+            bail!("{}: the engine detached it", failed());
+        };
+        Ok(Self {
+            docker: docker.clone(),
+            id,
+            output,
+            input: program.has_input.then_some(input),
+            stderr: Vec::new(),
+            ended: false,
+            name,
+        })
+    }
+
+    /// The next piece of its standard output; `None` at its end.
+    ///
+    /// # Errors
+    /// When the engine breaks off.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        while let Some(piece) = self.output.next().await {
+            let piece = piece.with_context(|| format!("read from {}", self.name))?;
+            match piece {
+                LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                    return Ok(Some(message));
+                }
+                LogOutput::StdErr { message } => self.keep_stderr(&message),
+                LogOutput::StdIn { .. } => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn keep_stderr(&mut self, message: &[u8]) {
+        self.stderr.extend_from_slice(message);
+        let excess = self.stderr.len().saturating_sub(STDERR_BYTES_MAX);
+        self.stderr.drain(..excess);
+    }
+
+    /// Writes to its standard input.
+    ///
+    /// # Errors
+    /// When it reads no more.
+    pub async fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let input = self
+            .input
+            .as_mut()
+            .ok_or_else(|| anyhow!("{} has no input", self.name))?;
+        input
+            .write_all(bytes)
+            .await
+            .with_context(|| format!("write to {}", self.name))?;
+        input
+            .flush()
+            .await
+            .with_context(|| format!("write to {}", self.name))
+    }
+
+    /// Takes the input away, to be written while the output is read.
+    pub fn take_input(&mut self) -> Option<Pin<Box<dyn AsyncWrite + Send>>> {
+        self.input.take()
+    }
+
+    /// Ends its input.
+    ///
+    /// # Errors
+    /// When the engine breaks off.
+    pub async fn close_input(&mut self) -> anyhow::Result<()> {
+        if let Some(mut input) = self.input.take() {
+            input
+                .shutdown()
+                .await
+                .with_context(|| format!("end the input of {}", self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Reads what is left and asks how it ended; returns its complaints.
+    ///
+    /// # Errors
+    /// Any exit code but 0, or none: the stream can end while the program still runs.
+    pub async fn finish(mut self) -> anyhow::Result<String> {
+        let (code, stderr) = self.wait().await?;
+        match code {
+            Some(0) => Ok(stderr),
+            Some(code) => bail!("{} ended with code {code}: {stderr}", self.name),
+            None => bail!(
+                "the engine's stream of {} ended before the program: {stderr}",
+                self.name
+            ),
+        }
+    }
+
+    async fn wait(&mut self) -> anyhow::Result<(Option<i64>, String)> {
+        self.close_input().await?;
+        while self.next().await?.is_some() {}
+        let state = self
+            .docker
+            .inspect_exec(&self.id)
+            .await
+            .with_context(|| format!("ask how {} ended", self.name))?;
+        self.ended = state.running != Some(true);
+        let code = state.exit_code.filter(|_| self.ended);
+        Ok((code, self.stderr()))
+    }
+
+    /// What it complained about so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).trim().to_owned()
+    }
+}
+
+impl Drop for Process {
+    /// The engine keeps a program running whose client is gone.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let (docker, id) = (self.docker.clone(), self.id.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { kill(&docker, &id).await });
+        }
+    }
+}
+
+/// Ends a program by its process id, which the engine gives as the host sees it.
+async fn kill(docker: &Docker, id: &str) {
+    let Ok(state) = docker.inspect_exec(id).await else {
+        return;
+    };
+    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
+    if state.running == Some(true)
+        && let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
+    {
+        // It may have ended meanwhile.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// The end of its complaints.
+    pub stderr: String,
+    /// Its exit code.
+    pub code: i64,
+}
+
+/// Runs a program to its end, feeding `input` while its output is read.
+///
+/// # Errors
+/// When the engine breaks off or output exceeds `stdout_bytes_max`; an exit code is no error here.
+pub async fn run(
+    docker: &Docker,
+    mut program: Program,
+    input: &[u8],
+    stdout_bytes_max: usize,
+) -> anyhow::Result<Ended> {
+    program.has_input = !input.is_empty();
+    let mut process = Process::start(docker, program).await?;
+    let mut writer = process.take_input();
+    let feed = async {
+        if let Some(writer) = &mut writer {
+            // A program that ends early says why in its exit code.
+            let _ = writer.write_all(input).await;
+            let _ = writer.shutdown().await;
+        }
+    };
+    let read = async {
+        let mut stdout = Vec::new();
+        while let Some(piece) = process.next().await? {
+            if stdout.len() + piece.len() > stdout_bytes_max {
+                bail!(
+                    "{} printed more than {stdout_bytes_max} bytes",
+                    process.name
+                );
+            }
+            stdout.extend_from_slice(&piece);
+        }
+        Ok(stdout)
+    };
+    let ((), stdout) = tokio::join!(feed, read);
+    let stdout = stdout?;
+    let (code, stderr) = process.wait().await?;
+    let code = code.ok_or_else(|| anyhow!("the engine's stream of {} broke off", process.name))?;
+    Ok(Ended {
+        stdout,
+        stderr,
+        code,
+    })
+}
+
+/// The same, where any exit code but 0 is an error; its output as text.
+///
+/// # Errors
+/// Those of [`run`], and how the program ended.
+pub async fn text(docker: &Docker, program: Program, input: &[u8]) -> anyhow::Result<String> {
+    let name = program.command.first().cloned().unwrap_or_default();
+    let ended = run(docker, program, input, 64 << 20).await?;
+    if ended.code != 0 {
+        bail!("{name} ended with code {}: {}", ended.code, ended.stderr);
+    }
+    String::from_utf8(ended.stdout).with_context(|| format!("the output of {name}"))
+}

@@ -1,0 +1,71 @@
+//! Where a set's bytes come from: pg_dump and pg_dumpall of the server's own version, run inside
+//! its container.
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use tokio::sync::mpsc::Sender;
+
+use crate::backup::exec::{Process, Program};
+use crate::backup::psql::connection;
+use crate::backup::server::{Server, Snapshot};
+use crate::backup::stream::send;
+
+/// What every archive of pg_dump's custom format begins with.
+const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
+/// Beside what trades, a backup has time.
+const NICE: [&str; 3] = ["nice", "-n", "10"];
+
+/// Dumps one database as of its snapshot.
+///
+/// # Errors
+/// pg_dump's words and exit code; a stream that is no archive.
+pub async fn dump(server: &Server, snapshot: &Snapshot, sink: Sender<Bytes>) -> anyhow::Result<()> {
+    let name = &snapshot.database.name;
+    let mut command: Vec<String> = NICE.map(str::to_owned).to_vec();
+    command.extend(["pg_dump", "-w", "-Fc", "-Z", "zstd:1"].map(str::to_owned));
+    let lock_wait = server.place().lock_wait_seconds;
+    command.push(format!("--lock-wait-timeout={lock_wait}s"));
+    command.push(format!("--snapshot={}", snapshot.id));
+    command.extend(["-d".to_owned(), connection(name)]);
+    let program = server.place().program(command);
+    stream(server, program, Some(ARCHIVE_MAGIC), sink)
+        .await
+        .with_context(|| format!("dump {name}"))
+}
+
+/// Roles and tablespaces, with the roles' password verifiers.
+///
+/// # Errors
+/// pg_dumpall's words and exit code.
+pub async fn globals(server: &Server, sink: Sender<Bytes>) -> anyhow::Result<()> {
+    let program = server
+        .place()
+        .program(["pg_dumpall", "-w", "--globals-only"]);
+    stream(server, program, None, sink)
+        .await
+        .context("dump the roles")
+}
+
+async fn stream(
+    server: &Server,
+    program: Program,
+    magic: Option<&[u8]>,
+    sink: Sender<Bytes>,
+) -> anyhow::Result<()> {
+    let mut process = Process::start(server.docker(), program).await?;
+    let mut head: Vec<u8> = Vec::new();
+    let mut bytes = 0;
+    while let Some(piece) = process.next().await? {
+        if head.len() < ARCHIVE_MAGIC.len() {
+            head.extend(piece.iter().take(ARCHIVE_MAGIC.len() - head.len()));
+        }
+        bytes += piece.len();
+        send(&sink, piece).await?;
+    }
+    // The end of the stream says nothing: the exit code does.
+    process.finish().await?;
+    if bytes == 0 || magic.is_some_and(|magic| head != magic) {
+        bail!("the program succeeded, and what it wrote ({bytes} bytes) is no dump");
+    }
+    Ok(())
+}

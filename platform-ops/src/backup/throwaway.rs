@@ -1,0 +1,222 @@
+//! Containers for a drill: the same image, no network, capped, gone afterwards.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+
+use crate::backup::container::is_missing;
+use crate::backup::exec::{self, Program};
+
+/// Every container of a drill carries it, with the run's name.
+pub const LABEL: &str = "platform-ops.drill";
+
+/// initdb on a slow disk, and the restore of nothing.
+const READY_MAX: Duration = Duration::from_secs(180);
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// How much of the host a drill may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Caps {
+    /// Billionths of a CPU.
+    pub nano_cpus: i64,
+    /// Bytes.
+    pub memory_bytes: i64,
+    /// Bytes of /dev/shm: parallel index builds allocate there.
+    pub shm_bytes: i64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            nano_cpus: 1_000_000_000,
+            memory_bytes: 1 << 30,
+            shm_bytes: 256 << 20,
+        }
+    }
+}
+
+/// What is to run.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// The image's id.
+    pub image: String,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// What its entrypoint is given.
+    pub command: Vec<String>,
+    /// How much of the host it may use.
+    pub caps: Caps,
+    /// `host:container` paths; a drill has none.
+    pub binds: Vec<String>,
+}
+
+/// A container that exists for a drill.
+#[derive(Debug)]
+pub struct Throwaway {
+    docker: Docker,
+    id: String,
+    removed: bool,
+}
+
+impl Throwaway {
+    /// Makes and starts one.
+    ///
+    /// # Errors
+    /// When the engine refuses: the image is not there, most likely.
+    pub async fn start(docker: &Docker, run: &str, spec: Spec) -> anyhow::Result<Self> {
+        let Spec { image, caps, .. } = &spec;
+        let body = ContainerCreateBody {
+            image: Some(image.clone()),
+            env: Some(spec.environment.clone()),
+            cmd: Some(spec.command.clone()),
+            labels: Some(HashMap::from([(LABEL.to_owned(), run.to_owned())])),
+            host_config: Some(HostConfig {
+                network_mode: Some("none".to_owned()),
+                binds: Some(spec.binds.clone()),
+                nano_cpus: Some(caps.nano_cpus),
+                memory: Some(caps.memory_bytes),
+                shm_size: Some(caps.shm_bytes),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&format!("platform-ops-drill-{run}-{}", suffix()?))
+            .build();
+        let created = docker.create_container(Some(options), body).await;
+        let id = created
+            .with_context(|| format!("make a container of {image}"))?
+            .id;
+        let made = Self {
+            docker: docker.clone(),
+            id,
+            removed: false,
+        };
+        match docker.start_container(&made.id, None).await {
+            Ok(()) => Ok(made),
+            Err(error) => {
+                let _ = made.remove().await;
+                Err(error).with_context(|| format!("start a container of {image}"))
+            }
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Waits until a program inside it succeeds.
+    ///
+    /// # Errors
+    /// When the container ends, or the time is up: with the program's last words.
+    pub async fn ready(&self, program: Program) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let words = match exec::run(&self.docker, program.clone(), b"", 1 << 16).await {
+                Ok(ended) if ended.code == 0 => return Ok(()),
+                Ok(ended) => ended.stderr,
+                Err(error) => format!("{error:#}"),
+            };
+            let state = self.docker.inspect_container(&self.id, None).await?.state;
+            let runs = state.and_then(|state| state.running) == Some(true);
+            if !runs || began.elapsed() > READY_MAX {
+                bail!("the container of the drill did not become ready: {words}");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Removes it with everything in it.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove(mut self) -> anyhow::Result<()> {
+        self.removed = true;
+        remove(&self.docker, &self.id).await
+    }
+}
+
+impl Drop for Throwaway {
+    /// What is left after all is removed by the next drill's [`sweep`].
+    fn drop(&mut self) {
+        if self.removed {
+            return;
+        }
+        let (docker, id) = (self.docker.clone(), self.id.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = remove(&docker, &id).await;
+            });
+        }
+    }
+}
+
+/// Removes a container and waits until it is gone: another may be at it already.
+async fn remove(docker: &Docker, id: &str) -> anyhow::Result<()> {
+    let failed = || "remove the container of the drill";
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    match docker.remove_container(id, Some(options)).await {
+        Ok(()) => return Ok(()),
+        Err(error) if is_missing(&error) => return Ok(()),
+        Err(error) if !is_under_way(&error) => return Err(error).with_context(failed),
+        Err(_) => {}
+    }
+    let began = Instant::now();
+    while began.elapsed() < READY_MAX {
+        match docker.inspect_container(id, None).await {
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) => return Err(error).with_context(failed),
+            Ok(_) => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+    bail!("{}: it does not go", failed())
+}
+
+fn is_under_way(error: &bollard::errors::Error) -> bool {
+    matches!(
+        error,
+        bollard::errors::Error::DockerResponseServerError {
+            status_code: 409,
+            ..
+        }
+    )
+}
+
+/// Removes what killed drills left behind. Only one drill runs at a time: the lock sees to it.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn sweep(docker: &Docker, run: &str) -> anyhow::Result<()> {
+    let label = format!("{LABEL}={run}");
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    for container in docker
+        .list_containers(Some(options))
+        .await
+        .context("list containers")?
+    {
+        if let Some(id) = container.id {
+            remove(docker, &id).await?;
+        }
+    }
+    Ok(())
+}
+
+fn suffix() -> anyhow::Result<String> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).context("no random bytes")?;
+    Ok(crate::backup::seal::hex(&random))
+}

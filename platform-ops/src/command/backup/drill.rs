@@ -1,0 +1,112 @@
+//! `backup drill`.
+
+use std::path::PathBuf;
+
+use crate::backup::drill::Drill;
+use crate::backup::listing::{Listing, Proof};
+use crate::backup::progress::Progress;
+use crate::backup::throwaway::Caps;
+use crate::command::backup::Scene;
+use crate::command::backup::setting::identities;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Arguments of `backup drill`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The set, or `latest`
+    #[arg(default_value = "latest")]
+    set: String,
+    /// A folder, instead of the configured place
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// The age key that opens the set
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Only this database (repeatable); such a drill proves a part only
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Memory of each container
+    #[arg(long, value_name = "BYTES", default_value = "1GiB")]
+    memory: bytesize::ByteSize,
+    /// CPUs of each container
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    cpus: f64,
+}
+
+/// Restores a set into throw-away containers.
+///
+/// # Errors
+/// When no drill can be held; a set that cannot be restored ends with
+/// [`Exit::VERIFICATION_FAILED`].
+pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let _lock = session.lock("backup drill")?;
+    let scene = Scene::look(session).await?;
+    let store = scene.store(session, arguments.from.as_deref()).await?;
+    let listing = Listing::read(&store).await?;
+    let set = listing.choose(&arguments.set)?;
+    let identities = identities(arguments.identity.as_deref())?;
+    if set.manifest.encryption.is_some() && identities.is_empty() {
+        return Err(
+            Failure::usage("the set is encrypted, and the key of its run is gone")
+                .try_next("--identity FILE with the key that is kept elsewhere")
+                .into(),
+        );
+    }
+    for name in &arguments.only {
+        let mut databases = set.manifest.databases.iter();
+        if !databases.any(|database| database.name == *name) {
+            let what = format!("set {} holds no database {name}", set.id());
+            return Err(Failure::new(Exit::NOTHING_TO_RESTORE, what).into());
+        }
+    }
+    let defaults = Caps::default();
+    let drill = Drill {
+        docker: &scene.docker,
+        store: &store,
+        identities: &identities,
+        identity: "escrow",
+        only: arguments.only.clone(),
+        caps: Caps {
+            nano_cpus: (arguments.cpus * 1e9) as i64,
+            memory_bytes: i64::try_from(arguments.memory.as_u64()).unwrap_or(i64::MAX),
+            ..defaults
+        },
+        jobs: 2,
+        interrupt: &session.interrupt,
+    };
+    let bytes = set.manifest.bytes();
+    let progress = Progress::begin(session.output, "drill", bytes, session.options.json);
+    let proof = drill.hold(set, &progress).await?;
+    drop(progress);
+    proof.store(&store).await?;
+    session.audit.record("drill", set.id())?;
+    session
+        .output
+        .result("drill", &proof, || text(Some(&proof)));
+    Ok(match proof.faults.is_empty() {
+        true => Exit::OK,
+        false => Exit::VERIFICATION_FAILED,
+    })
+}
+
+/// As people read it.
+pub fn text(proof: Option<&Proof>) -> String {
+    let Some(proof) = proof else {
+        return "not drilled: it does not count until `platform-ops backup drill` has".to_owned();
+    };
+    let mut text = String::new();
+    for check in &proof.checks {
+        text += &format!("  ok     {check}\n");
+    }
+    for fault in &proof.faults {
+        text += &format!("  WRONG  {fault}\n");
+    }
+    let verdict = match (proof.faults.is_empty(), proof.complete) {
+        (true, true) => "proven",
+        (true, false) => "a part of it is proven",
+        (false, _) => "NOT proven",
+    };
+    text + &format!("set {}: {verdict}, in {:.0} s", proof.set, proof.seconds)
+}

@@ -1,0 +1,16 @@
+//! Backups of a real PostgreSQL and Redis, into a folder and into the emulator's bucket.
+//!
+//! Tests named after a row of the table of faults (`t04_…`) hold that row.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../host/mod.rs"]
+mod host;
+
+mod bucket;
+mod create;
+mod damage;
+mod redis;
+mod refusal;
+mod restore;
+mod setup;
