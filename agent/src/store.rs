@@ -8,6 +8,8 @@
 //! | `checkpoint.new` | one being written; of no meaning after a crash |
 //! | `checkpoint.damaged` | one that could not be understood, kept for people |
 
+mod sequence;
+
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,10 +20,8 @@ use agent_core::SaveId;
 use ring::rand::SecureRandom;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use sequence::{CURRENT, PREVIOUS};
 
-const CURRENT: &str = "checkpoint";
-const PREVIOUS: &str = "checkpoint.previous";
-const NEW: &str = "checkpoint.new";
 const DAMAGED: &str = "checkpoint.damaged";
 const LOCK: &str = "lock";
 
@@ -144,43 +144,17 @@ impl Store {
 
     /// Makes `bytes` the newest checkpoint; when this returns, they are on the disk.
     ///
-    /// Each attempt writes a file of its own: after a failed fsync the kernel may hold pages
-    /// that it calls clean and has not written, so the file they belong to is never used again.
+    /// See [`sequence::NEXT`] for what it does to the disk.
     ///
     /// # Errors
     /// Anything the kernel reports, fsync included. Then either checkpoint may be found at the
     /// next start, and both are whole.
     pub fn save(&self, bytes: &[u8]) -> io::Result<()> {
-        let (new, current) = (self.dir.join(NEW), self.dir.join(CURRENT));
-        remove_if_there(&new)?;
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        self.keep_previous(&current)?;
-        fs::rename(&new, &current)?;
-        File::open(&self.dir)?.sync_all()
-    }
-
-    /// The newest becomes the previous, under both names for a moment: there is never none.
-    fn keep_previous(&self, current: &Path) -> io::Result<()> {
-        if !current.try_exists()? {
-            // The first one, or the newest was damaged: what is there stays.
-            return Ok(());
-        }
-        let previous = self.dir.join(PREVIOUS);
-        remove_if_there(&previous)?;
-        match fs::hard_link(current, &previous) {
-            // No hard links on this file system.
-            Err(error) if matches!(error.raw_os_error(), Some(code) if NO_LINKS.contains(&code)) => {
-                fs::copy(current, &previous).map(drop)
-            }
-            other => other,
-        }
+        let steps = match self.dir.join(CURRENT).try_exists()? {
+            true => sequence::NEXT,
+            false => sequence::FIRST,
+        };
+        sequence::perform(steps, &self.dir, bytes)
     }
 }
 
@@ -212,19 +186,6 @@ pub fn holder(dir: &Path) -> io::Result<Option<String>> {
         Err(error) => Err(error.into()),
         // Closing it gives it back.
         Ok(()) => Ok(None),
-    }
-}
-
-const NO_LINKS: [i32; 3] = [
-    Errno::PERM.raw_os_error(),
-    Errno::OPNOTSUPP.raw_os_error(),
-    Errno::MLINK.raw_os_error(),
-];
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }
 
@@ -266,6 +227,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::os::unix::fs::PermissionsExt;
 
+    use super::sequence::NEW;
     use super::*;
 
     fn bytes(store: &Store) -> Vec<(Vec<u8>, bool)> {
@@ -278,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_is_private_and_taken_once() {
+    fn t74_the_folder_is_private_and_taken_once() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("deep/state");
         let store = Store::open(&dir).unwrap();
@@ -334,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_save_that_fails_says_so_and_the_next_one_may_work() {
+    fn t52_a_save_that_fails_says_so_and_the_next_one_may_work() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();
         store.save(b"one").unwrap();
