@@ -81,7 +81,7 @@ fn version_1() -> Checkpoint {
 }
 
 #[test]
-fn reads_and_writes_format_1_byte_for_byte() {
+fn t75_reads_and_writes_format_1_byte_for_byte() {
     assert_eq!(Checkpoint::decode(VERSION_1), Ok(version_1()));
     assert_eq!(
         version_1().encode().escape_ascii().to_string(),
@@ -90,7 +90,7 @@ fn reads_and_writes_format_1_byte_for_byte() {
 }
 
 #[test]
-fn reads_format_1_without_what_was_added() {
+fn t75_reads_format_1_without_what_was_added() {
     let mut plain = version_1();
     for generation in &mut plain.containers[0].generations {
         (generation.witness, generation.last) = (None, None);
@@ -101,7 +101,7 @@ fn reads_format_1_without_what_was_added() {
 }
 
 #[test]
-fn refuses_every_truncation() {
+fn t51_refuses_every_truncation() {
     for len in 0..VERSION_1.len() {
         let error = Checkpoint::decode(&VERSION_1[..len]).unwrap_err();
         assert!(
@@ -112,7 +112,7 @@ fn refuses_every_truncation() {
 }
 
 #[test]
-fn refuses_every_wrong_byte() {
+fn t52_refuses_every_wrong_byte() {
     for at in 0..VERSION_1.len() {
         for wrong in (0..=u8::MAX).filter(|&wrong| wrong != VERSION_1[at]) {
             let mut file = VERSION_1.to_vec();
@@ -146,7 +146,7 @@ fn refuses_a_run_of_lost_bytes() {
 }
 
 #[test]
-fn says_which_release_reads_another_version() {
+fn t75_says_which_release_reads_another_version() {
     for version in [2, 10, u32::MAX] {
         let file = format!("platform-agent checkpoint {version} whatever comes then\n");
         let error = Checkpoint::decode(file.as_bytes()).unwrap_err();

@@ -111,7 +111,7 @@ proptest! {
     }
 
     #[test]
-    fn a_torn_line_does_not_take_the_next_one_with_it(
+    fn t44_a_torn_line_does_not_take_the_next_one_with_it(
         torn in log(), whole in log(), stream in stream(), cut in any::<proptest::sample::Index>(),
         nuls in 0..3usize,
     ) {
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn attributes_are_passed_over(
+    fn t46_attributes_are_passed_over(
         log in log(), stream in stream(), key in "[a-z\"\\\\{},:]{0,12}", value in log(),
     ) {
         let attrs = serde_json::json!({ key: String::from_utf8_lossy(&value) });
@@ -145,7 +145,7 @@ proptest! {
 }
 
 #[test]
-fn log_text_that_imitates_every_end_of_the_frame() {
+fn t47_log_text_that_imitates_every_end_of_the_frame() {
     let frame = String::from_utf8(line(b"inner\n", Stream::Stderr, TIME)).unwrap();
     for from in 0..frame.len() {
         for backslashes in ["", "\\", "\\\\"] {

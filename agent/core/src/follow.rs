@@ -9,7 +9,7 @@ use crate::chain::{Change, View};
 use crate::event::{Action, Chunk, Container, FileHandle, Listed, Listing, SaveId};
 use crate::file_id::Fingerprint;
 use crate::generation::Generation;
-use crate::limits::CHUNK_BYTES;
+use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX};
 use crate::probe::{Identified, Probe};
 use crate::settings::Settings;
 use crate::tail::Tail;
@@ -53,6 +53,9 @@ pub struct Follow {
     remembered: Vec<(Listed, Fingerprint)>,
     /// Listings have to confirm that something is gone, or readable again.
     relist: bool,
+    /// The last short chunk (file, offset, length) in front of an end, and how often it came.
+    short: Option<(FileHandle, u64, usize)>,
+    short_times: u32,
 }
 
 /// A file that is not identified.
@@ -92,6 +95,8 @@ impl Follow {
             strays: Vec::new(),
             remembered: Vec::new(),
             relist: false,
+            short: None,
+            short_times: 0,
         }
     }
 
@@ -286,6 +291,20 @@ impl Follow {
             generation.size = generation.read;
             self.rest(now, settings.poll_interval_max);
         }
+    }
+
+    /// The same short chunk has come so often that nothing more will come: a compressed file is
+    /// damaged in the middle of a line, and asking again at once would never end.
+    pub fn is_stuck(&mut self, chunk: &Chunk<'_>) -> bool {
+        let len = chunk.bytes.len();
+        let is_short = !chunk.end && len > 0 && len < CHUNK_BYTES;
+        let short = is_short.then_some((chunk.handle, chunk.offset, len));
+        if short.is_none() || self.short != short {
+            self.short_times = 0;
+        }
+        self.short = short;
+        self.short_times += u32::from(is_short);
+        self.short_times > SHORT_READS_MAX
     }
 
     /// Reading failed: not again before the next look.

@@ -165,7 +165,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_of_a_gigabyte_takes_the_memory_of_a_part_and_a_piece() {
+fn t38_a_line_of_a_gigabyte_takes_the_memory_of_a_part_and_a_piece() {
     const PART: usize = crate::limits::DATA_BYTES_MAX;
     for text in [&b"x"[..], "é".as_bytes(), b"\\u0001"] {
         let piece = text.repeat(writer::PIECE_BYTES / decode(text).len());

@@ -19,7 +19,7 @@ pub mod event;
 pub mod file_id;
 mod follow;
 pub mod generation;
-mod identity;
+pub mod identity;
 mod inflight;
 pub mod join;
 pub mod limits;

@@ -22,6 +22,8 @@ pub const SEGMENT_FRAME_BYTES_MAX: usize = 192;
 pub const BATCH_BYTES_MIN: usize = 128 * 1024;
 /// Largest permitted cap of a body: what Oracle's own plugin sends at most.
 pub const BATCH_BYTES_LIMIT: usize = 9 * 1024 * 1024;
+/// So often the same read may fall short of the file's end before the file counts as damaged.
+pub const SHORT_READS_MAX: u32 = 16;
 /// Bytes of a file's start that are read to identify it.
 pub const HEAD_BYTES_MAX: usize = LINE_BYTES_MAX;
 /// Generations of one container that are remembered, gone ones included.

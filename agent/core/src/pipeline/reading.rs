@@ -97,6 +97,11 @@ impl Pipeline {
     }
 
     pub(super) fn chunk(&mut self, now: Now, chunk: &Chunk<'_>) {
+        let follow = self.reading.as_ref().map(|(id, _)| *id);
+        let follow = follow.and_then(|id| self.follows.get_mut(&id));
+        if follow.is_some_and(|follow| follow.is_stuck(chunk)) {
+            return self.read_failed(now, chunk.handle, ReadError::Torn);
+        }
         match self.reading.take() {
             Some((id, Reading::Probe { handle })) if handle == chunk.handle => {
                 if let Some(follow) = self.follows.get_mut(&id) {

@@ -48,7 +48,7 @@ fn a_malformed_first_line_has_the_time_of_the_container_or_of_the_clock() {
 }
 
 #[test]
-fn a_long_malformed_line_is_shipped_whole_and_in_order() {
+fn t40_a_long_malformed_line_is_shipped_whole_and_in_order() {
     let text = "é".repeat(300_000);
     let mut bench = Bench::new(new_tail(1));
     bench.file(1, format!("{text}\nshort\n").as_bytes(), false);
@@ -59,7 +59,7 @@ fn a_long_malformed_line_is_shipped_whole_and_in_order() {
 }
 
 #[test]
-fn a_torn_line_does_not_take_the_next_record_with_it() {
+fn t44_a_torn_line_does_not_take_the_next_record_with_it() {
     let mut bench = Bench::new(new_tail(1));
     let file = [
         line("first\n", 1),
@@ -88,7 +88,7 @@ fn a_line_without_its_newline_is_a_record_all_the_same() {
 }
 
 #[test]
-fn a_torn_line_in_front_of_one_with_attributes() {
+fn t44_t46_a_torn_line_in_front_of_one_with_attributes() {
     let mut bench = Bench::new(new_tail(1));
     let with =
         r#"{"log":"def\n","stream":"stderr","attrs":{"log":"x"},"time":"2026-11-23T17:00:02Z"}"#;
@@ -118,7 +118,7 @@ fn garbage_does_not_join() {
 }
 
 #[test]
-fn runs_of_nuls_are_passed_over_and_counted() {
+fn t45_runs_of_nuls_are_passed_over_and_counted() {
     for nuls in [
         1,
         100,

@@ -16,7 +16,7 @@ fn contents(len: usize) -> [Vec<u8>; 5] {
 }
 
 #[test]
-fn lines_around_the_length_of_a_piece() {
+fn t37_lines_around_the_length_of_a_piece() {
     let lengths = (16_300..=16_500)
         .chain(32_700..=32_900)
         .chain([0, 1, 9_999, 10_000, 10_001]);
@@ -40,7 +40,7 @@ fn lines_around_the_length_of_a_piece() {
 }
 
 #[test]
-fn both_streams_cut_at_once() {
+fn t35_both_streams_cut_at_once() {
     for first in [16_384, 16_385, 40_000] {
         let (out, err) = ("o".repeat(first), "e".repeat(40_000));
         let out_pieces = writer::pieces(out.as_bytes(), true, "stdout", &writer::time(1));
@@ -59,7 +59,7 @@ fn both_streams_cut_at_once() {
 }
 
 #[test]
-fn a_line_goes_on_in_the_next_file() {
+fn t19_a_line_goes_on_in_the_next_file() {
     let text = "é".repeat(50_000);
     let pieces = writer::pieces(text.as_bytes(), true, "stderr", &writer::time(1));
     for rotated_at in 0..=pieces.len() {
@@ -79,7 +79,7 @@ fn a_line_goes_on_in_the_next_file() {
 }
 
 #[test]
-fn an_unterminated_last_line_is_not_glued_to_the_next_run() {
+fn t27_an_unterminated_last_line_is_not_glued_to_the_next_run() {
     for len in [3, 16_384, 20_000] {
         let unterminated = "u".repeat(len);
         let mut file = Vec::new();
@@ -103,7 +103,7 @@ fn an_unterminated_last_line_is_not_glued_to_the_next_run() {
 }
 
 #[test]
-fn a_piece_given_up_by_age_goes_out_and_its_line_goes_on() {
+fn t42_a_piece_given_up_by_age_goes_out_and_its_line_goes_on() {
     let mut bench = Bench::new(new_tail(1));
     let time = writer::time(1);
     let age = Duration::from_secs(5);
@@ -158,7 +158,7 @@ fn parts_say_which_they_are() {
 }
 
 #[test]
-fn the_longest_line_that_dockerd_writes() {
+fn t39_the_longest_line_that_dockerd_writes() {
     for attrs in ["", r#""attrs":{"a":"\"}","tag":"x"},"#] {
         let pieces = writer::pieces(&[1; 40_000], true, "stdout", &writer::time(1));
         let mut file = Vec::new();
@@ -178,7 +178,7 @@ fn the_longest_line_that_dockerd_writes() {
 
 /// Wherever a read ends, the entries are the same.
 #[test]
-fn a_read_may_end_at_any_byte() {
+fn t48_a_read_may_end_at_any_byte() {
     let mut file = Vec::new();
     for (n, text) in ["é\"\\\u{1}😀<", "two\\", "", "\u{2028}"]
         .into_iter()

@@ -151,7 +151,7 @@ proptest! {
 }
 
 #[test]
-fn the_finished_lines_of_one_stream_do_not_come_again_with_the_open_line_of_the_other() {
+fn t35_t36_the_finished_lines_of_one_stream_do_not_come_again_with_the_open_line_of_the_other() {
     let open = writer::pieces(&[b'o'; 20_000], true, "stdout", &writer::time(1));
     let finished: Vec<u8> = (2..5)
         .flat_map(|n| writer::encode(format!("{n}\n").as_bytes(), "stderr", &writer::time(n)))
