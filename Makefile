@@ -1,6 +1,6 @@
 # The only entry points; `make help` lists them. Each is a script of its own in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-short lint lint-deps image dist soak
+.PHONY: help demo test bench bench-short lint lint-deps image dist soak fuzz faults
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,3 +33,10 @@ dist: ## make the release archives for both, in dist/: image, platform-ops, depl
 
 soak: ## the test of rotation, kills and outages for ten minutes, or SOAK=seconds
 	@scripts/soak $(SOAK)
+
+fuzz: ## search for inputs that break the core, for a minute or FUZZ=seconds
+	@scripts/setup
+	@scripts/fuzz $(FUZZ)
+
+faults: ## write docs/faults.md: which test holds which fault, by the last test run
+	@scripts/faults

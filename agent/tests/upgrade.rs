@@ -15,7 +15,7 @@ use serde_json::json;
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_checkpoint_of_a_newer_release_is_refused_and_left_alone() {
+fn t75_a_checkpoint_of_a_newer_release_is_refused_and_left_alone() {
     let containers = tempfile::tempdir().unwrap();
     let id = "5a".repeat(32);
     let folder = containers.path().join(&id);

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_is_blamed_when_it_is_wrong_and_only_then() {
+    fn t71_the_clock_is_blamed_when_it_is_wrong_and_only_then() {
         assert_eq!(
             explained(401, 10_300),
             "the clock is right: look at the key"
