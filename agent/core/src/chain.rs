@@ -127,6 +127,9 @@ impl Chain {
     pub fn reconcile(&mut self, view: &View<'_>, next: SaveId) -> Change {
         let files = view.files;
         let matched = align(&self.generations, files, view.unstable);
+        if !view.unstable {
+            self.put_in_order(&matched);
+        }
         let mut change = Change::default();
         for generation in &mut self.generations {
             generation.listed = None;
@@ -182,6 +185,27 @@ impl Chain {
             }
         }
         change
+    }
+
+    /// Earlier looks may have missed a file and put it behind newer ones: those that are listed now
+    /// change places until they stand as their names do.
+    fn put_in_order(&mut self, matched: &[Option<u64>]) {
+        let mut places: Vec<usize> = matched
+            .iter()
+            .flatten()
+            .map(|&key| self.position_of(key))
+            .collect();
+        if places.is_sorted() {
+            return;
+        }
+        let listed: Vec<Generation> = places
+            .iter()
+            .map(|&place| self.generations[place].clone())
+            .collect();
+        places.sort_unstable();
+        for (place, generation) in places.into_iter().zip(listed) {
+            self.generations[place] = generation;
+        }
     }
 
     /// Takes a file that follows everything known: the current one, or one that was current and

@@ -20,46 +20,17 @@ fn alike(generation: &Generation, file: &Candidate) -> bool {
     generation.fingerprint.is_like(&file.fingerprint)
 }
 
-/// Which generation each file is; in an `unstable` listing neighbours prove nothing. As many of those proven as stand in the chain's order.
+/// Which generation each file is, one at most for each; in an `unstable` listing neighbours prove
+/// nothing.
 pub fn align(generations: &[Generation], files: &[Candidate], unstable: bool) -> Vec<Option<u64>> {
-    let (rows, columns) = (generations.len(), files.len());
-    let width = columns + 1;
     let proven = prove(generations, files, unstable);
-    let scores: Vec<u32> = generations
-        .iter()
-        .flat_map(|generation| {
-            proven
-                .iter()
-                .map(|&key| u32::from(key == Some(generation.key)))
-        })
-        .collect();
-    let mut best = vec![0u32; (rows + 1) * width];
-    for row in (0..rows).rev() {
-        for column in (0..columns).rev() {
-            let skip = best[(row + 1) * width + column].max(best[row * width + column + 1]);
-            let taken = match scores[row * columns + column] {
-                0 => 0,
-                score => score + best[(row + 1) * width + column + 1],
-            };
-            best[row * width + column] = skip.max(taken);
-        }
-    }
-    let mut matched = vec![None; columns];
-    let (mut row, mut column) = (0, 0);
-    while row < rows && column < columns {
-        let here = best[row * width + column];
-        let score = scores[row * columns + column];
-        if score > 0 && here == score + best[(row + 1) * width + column + 1] {
-            matched[column] = Some(generations[row].key);
-            row += 1;
-            column += 1;
-        } else if here == best[(row + 1) * width + column] {
-            row += 1;
-        } else {
-            column += 1;
-        }
-    }
-    matched
+    let mut taken: Vec<u64> = files.iter().filter_map(|file| file.known).collect();
+    let one = |(file, key): (&Candidate, Option<u64>)| {
+        let key = key.filter(|key| file.known == Some(*key) || !taken.contains(key));
+        taken.extend(key);
+        key
+    };
+    files.iter().zip(proven).map(one).collect()
 }
 
 /// What each file is beyond doubt. A whole Docker line at its start names a file. A piece of a
