@@ -1,25 +1,22 @@
 //! The loop around the core: one thread that owns it, lists and reads files for it, and hands
 //! bodies and checkpoints to others.
 
+mod look;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::{
-    Action, BatchId, Container, ContainerId, Event, Listed, Listing, Notice, Now, Outcome,
-    Pipeline, SaveId,
+    Action, BatchId, Container, ContainerId, Event, Notice, Now, Outcome, Pipeline, SaveId,
 };
 
 use crate::admin::Board;
-use crate::discover::{Discovery, Standing};
+use crate::discover::Discovery;
 use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
-use crate::files::trouble::FOLDER;
-use crate::folder::FolderState;
 use crate::quarantine::Quarantine;
 use crate::sender::Sender;
 use crate::store::Save;
@@ -275,72 +272,6 @@ impl Engine {
         } else {
             self.files.release(id);
         }
-    }
-
-    fn tell_removed(&mut self, id: ContainerId) {
-        let files = self.files.enroll(id, &[]).unwrap_or_default();
-        self.tell_listing(id, files, false);
-    }
-
-    fn tell_listing(&mut self, id: ContainerId, files: Vec<Listed>, unstable: bool) {
-        let container = self.discovery.container(id);
-        self.tell(Event::Listing(Listing {
-            container,
-            files,
-            unstable,
-        }));
-    }
-
-    /// Looks into a container's folder and tells the core.
-    fn list(&mut self, id: ContainerId, agenda: &mut Agenda) {
-        let state = FolderState::settled(&self.discovery.folder(id), self.now().wall);
-        match self.standing(id, agenda) {
-            None => return self.tell_removed(id),
-            Some(Standing::LeftOut(_)) => return self.discovery.note_listed(id, state),
-            Some(Standing::Undescribed | Standing::Followed) => {}
-        }
-        for _ in 0..LOOKS_MAX {
-            let look = match self.discovery.look(id) {
-                Ok(look) => look,
-                // Removed: the scan will tell.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-                Err(error) => return self.files.trouble.note(id, FOLDER, &error),
-            };
-            self.files.trouble.settle(id, FOLDER);
-            // Docker describes a container before it opens its log: now it may be described.
-            let standing = self.standing(id, agenda);
-            let Ok(files) = self.files.enroll(id, &look.files) else {
-                continue;
-            };
-            // Before it is described, its files are only opened, so that they cannot vanish.
-            if standing == Some(Standing::Followed) {
-                self.tell_listing(id, files, !look.stable);
-                self.discovery
-                    .note_listed(id, state.filter(|_| look.stable));
-            }
-            return;
-        }
-    }
-
-    /// What is done about a container, as its description now says.
-    fn standing(&mut self, id: ContainerId, agenda: &mut Agenda) -> Option<Standing> {
-        let now = self.started.elapsed();
-        let known = self.discovery.describe(id, now)?;
-        let standing = known.standing.clone();
-        match &standing {
-            Standing::Undescribed => {
-                agenda.undescribed.insert(id);
-            }
-            Standing::Followed => {
-                agenda.undescribed.remove(&id);
-            }
-            Standing::LeftOut(_) => {
-                if agenda.undescribed.remove(&id) {
-                    self.files.release(id);
-                }
-            }
-        }
-        Some(standing)
     }
 
     /// Does what the core asks until it asks for nothing.

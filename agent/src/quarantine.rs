@@ -196,7 +196,7 @@ mod tests {
         assert!(quarantine.ids().unwrap().is_empty());
         let id = keep(&quarantine, BODY).unwrap();
         assert_eq!(keep(&quarantine, BODY).unwrap(), id);
-        assert_eq!(quarantine.ids().unwrap(), [id.clone()]);
+        assert_eq!(quarantine.ids().unwrap(), std::slice::from_ref(&id));
         let record = quarantine.get(&id).unwrap();
         assert_eq!(record.body.get().as_bytes(), BODY);
         assert_eq!(record.answer, "400 InvalidParameter");

@@ -200,6 +200,33 @@ mod tests {
     use crate::entry::{GenerationId, IdPrefix};
     use crate::event::ContainerId;
 
+    type Row = (String, String, String, String, String);
+
+    fn segments(body: &[u8]) -> Vec<Row> {
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap();
+        body["logEntryBatches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|segment| {
+                let data: Vec<_> = segment["entries"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|entry| entry["data"].as_str().unwrap())
+                    .collect();
+                let text = |name: &str| segment[name].as_str().unwrap().to_owned();
+                (
+                    text("source"),
+                    text("type"),
+                    text("subject"),
+                    text("defaultlogentrytime"),
+                    data.concat(),
+                )
+            })
+            .collect()
+    }
+
     #[test]
     fn segments_by_container_and_stream() {
         let prefix = IdPrefix::new(ContainerId([0; 32]), GenerationId(0));
@@ -236,28 +263,7 @@ mod tests {
         let bound = batch.bytes_with(0, 0);
         let body = batch.seal();
         assert!(body.len() <= bound);
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let found: Vec<_> = body["logEntryBatches"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|segment| {
-                let data: Vec<_> = segment["entries"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|entry| entry["data"].as_str().unwrap())
-                    .collect();
-                let text = |name: &str| segment[name].as_str().unwrap().to_owned();
-                (
-                    text("source"),
-                    text("type"),
-                    text("subject"),
-                    text("defaultlogentrytime"),
-                    data.concat(),
-                )
-            })
-            .collect();
+        let found = segments(&body);
         let row = |kind: &str, subject: &str, data: &str| {
             (
                 "host".to_owned(),

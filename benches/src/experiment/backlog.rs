@@ -55,22 +55,7 @@ pub fn measure(bench: &Bench<'_>, plan: Plan) -> Result<Vec<Figure>> {
         own.lost,
         own.repeated
     );
-    let mut figures = Vec::new();
-    let mut censuses = Vec::new();
-    for peer in peers {
-        let census = census(bench, &corpus, Some(peer)).context(peer.name)?;
-        figures.push(Figure::new(
-            format!("{name}/lost-by-{}", peer.name),
-            "lines",
-            vec![census.lost as f64],
-        ));
-        figures.push(Figure::new(
-            format!("{name}/repeated-by-{}", peer.name),
-            "lines",
-            vec![census.repeated as f64],
-        ));
-        censuses.push(census);
-    }
+    let (mut figures, censuses) = census_of_peers(bench, &corpus, &name, peers)?;
     let mut samples = vec![Vec::new(); 2 + peers.len()];
     let (mut memory, mut kernel) = (Vec::new(), Vec::new());
     for round in 0..plan.rounds {
@@ -100,17 +85,7 @@ pub fn measure(bench: &Bench<'_>, plan: Plan) -> Result<Vec<Figure>> {
             Figure::new(format!("{name}/{program}"), "MB per CPU second", samples)
         })
         .collect();
-    let line_bytes = mega(corpus.bytes) / corpus.lines as f64;
-    let lines = rates[0]
-        .samples
-        .iter()
-        .map(|rate| rate / line_bytes / 1e6)
-        .collect();
-    figures.push(Figure::new(
-        format!("{name}/lines"),
-        "million per CPU s",
-        lines,
-    ));
+    figures.push(lines(&corpus, &name, &rates[0]));
     figures.push(Figure::new(format!("{name}/memory"), "MiB at most", memory));
     figures.push(Figure::new(
         format!("{name}/kernel"),
@@ -131,6 +106,43 @@ pub fn measure(bench: &Bench<'_>, plan: Plan) -> Result<Vec<Figure>> {
     }
     figures.extend(rates);
     Ok(figures)
+}
+
+/// What peers lose and repeat.
+fn census_of_peers(
+    bench: &Bench<'_>,
+    corpus: &Corpus,
+    name: &str,
+    peers: &[Peer],
+) -> Result<(Vec<Figure>, Vec<Census>)> {
+    let mut figures = Vec::new();
+    let mut censuses = Vec::new();
+    for peer in peers {
+        let census = census(bench, corpus, Some(peer)).context(peer.name)?;
+        figures.push(Figure::new(
+            format!("{name}/lost-by-{}", peer.name),
+            "lines",
+            vec![census.lost as f64],
+        ));
+        figures.push(Figure::new(
+            format!("{name}/repeated-by-{}", peer.name),
+            "lines",
+            vec![census.repeated as f64],
+        ));
+        censuses.push(census);
+    }
+    Ok((figures, censuses))
+}
+
+/// Lines a CPU second.
+fn lines(corpus: &Corpus, name: &str, rate: &Figure) -> Figure {
+    let line_bytes = mega(corpus.bytes) / corpus.lines as f64;
+    let lines = rate
+        .samples
+        .iter()
+        .map(|rate| rate / line_bytes / 1e6)
+        .collect();
+    Figure::new(format!("{name}/lines"), "million per CPU s", lines)
 }
 
 fn rate(corpus: &Corpus, spent: &Spent) -> f64 {
