@@ -117,9 +117,9 @@ impl Pipeline {
                     closed,
                 },
             )) if handle == chunk.handle => match self.verified(id, key, chunk) {
-                Some(Some(rest)) => self.consume(now, id, key, &rest, closed && chunk.end),
-                Some(None) => self.schedule.enqueue(id),
-                None => {
+                Ok(Some(rest)) => self.consume(now, id, key, &rest, closed && chunk.end),
+                Ok(None) => self.schedule.enqueue(id),
+                Err(error) => {
                     self.reading = Some((
                         id,
                         Reading::Follow {
@@ -128,38 +128,44 @@ impl Pipeline {
                             closed,
                         },
                     ));
-                    self.read_failed(now, handle, ReadError::Replaced);
+                    self.read_failed(now, handle, error);
                 }
             },
             other => self.reading = other,
         }
     }
 
-    /// The chunk without the line that was read again to see that it is still there; `None` when
-    /// it is not, `Some(None)` after a short read that does not tell.
-    #[allow(clippy::option_option)]
+    /// The chunk without the line that was read again to see that it is still there; `None` after
+    /// a short read that does not tell.
     fn verified<'a>(
         &self,
         id: ContainerId,
         key: u64,
         chunk: &Chunk<'a>,
-    ) -> Option<Option<Chunk<'a>>> {
+    ) -> Result<Option<Chunk<'a>>, ReadError> {
         let generation = self.follows.get(&id).and_then(|f| f.tail.chain.get(key));
+        // Without a descriptor another file may have taken the inode. One that was rotated does
+        // not change any more.
+        let listed = generation.and_then(|generation| generation.evidence);
+        let rotated = listed.filter(|file| file.handle == chunk.handle && file.position > 0);
+        if !chunk.held && rotated.is_some_and(|file| file.modified != chunk.modified) {
+            return Err(ReadError::Gone);
+        }
         let Some((len, hash)) = generation.and_then(|generation| generation.last) else {
-            return Some(Some(*chunk));
+            return Ok(Some(*chunk));
         };
         let len = len as usize;
         if chunk.hole_bytes > 0 {
-            return None;
+            return Err(ReadError::Replaced);
         }
         match chunk.bytes.get(..len) {
-            Some(line) if head_hash(line) == hash => Some(Some(Chunk {
+            Some(line) if head_hash(line) == hash => Ok(Some(Chunk {
                 offset: chunk.offset + len as u64,
                 bytes: &chunk.bytes[len..],
                 ..*chunk
             })),
-            None if !chunk.end => Some(None),
-            _ => None,
+            None if !chunk.end => Ok(None),
+            _ => Err(ReadError::Replaced),
         }
     }
 
