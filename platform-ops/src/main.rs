@@ -12,6 +12,11 @@ use platform_ops::session::Session;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.json, cli.global.color);
+    // A dump would hold every secret that was read.
+    if let Err(error) = oci::forbid_core_dumps() {
+        let error = anyhow::Error::new(error).context("core dumps cannot be switched off");
+        return fail(output, &error, |text| text.to_owned()).into();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

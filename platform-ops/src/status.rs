@@ -304,7 +304,7 @@ pub fn screen(output: Output, status: &Status) -> String {
     line(
         None,
         "backups",
-        "none: this version makes none, whatever is lost is lost".to_owned(),
+        "not looked at here: `platform-ops backup list`; what was written since the last set is what a disaster costs".to_owned(),
     );
     let tone = if status.faults > 0 {
         Tone::Bad
