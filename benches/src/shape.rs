@@ -126,7 +126,8 @@ fn words(rng: &mut Rng, len: usize) -> Vec<u8> {
 /// A structured log line; about one byte in twelve is a quote.
 fn json(rng: &mut Rng, len: usize) -> Vec<u8> {
     let mut text = format!("{{\"level\":\"info\",\"n\":{}", rng.u32(..)).into_bytes();
-    while text.len() + 40 < len {
+    // Room for the longest pair, and for what stands around the message.
+    while text.len() + 48 < len {
         let (key, word) = (WORDS[rng.usize(..6)], WORDS[rng.usize(..WORDS.len())]);
         text.extend_from_slice(format!(",\"{key}{}\":\"{word} {word}\"", rng.u8(..9)).as_bytes());
     }

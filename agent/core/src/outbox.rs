@@ -353,10 +353,7 @@ fn refuse(sealed: &mut Sealed, now: Duration, accepted: u64) -> Sent {
         return Sent::Reject(body);
     }
     // Others of the batch may be accepted, which tells; then it is its turn again.
-    match sealed.refused_at {
-        None => sealed.pieces.push_back(piece),
-        Some(_) => sealed.pieces.push_front(piece),
-    }
+    sealed.pieces.push_back(piece);
     sealed.refused_at = Some(accepted);
     let tried = u32::try_from(sealed.pieces.len()).unwrap_or(u32::MAX);
     if sealed.attempts >= tried {
