@@ -14,6 +14,9 @@ use crate::probe::{Identified, Probe};
 use crate::settings::Settings;
 use crate::tail::Tail;
 
+/// Listings of a folder that never stands still, before lines are broken off for want of a better.
+const UNSTABLE_MAX: u32 = 10;
+
 /// A read under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -53,6 +56,8 @@ pub struct Follow {
     remembered: Vec<(Listed, Fingerprint)>,
     /// Listings have to confirm that something is gone, or readable again.
     relist: bool,
+    /// Listings in a row of a folder that never stood still.
+    unstable: u32,
     /// The last short chunk (file, offset, length) in front of an end, and how often it came.
     short: Option<(FileHandle, u64, usize)>,
     short_times: u32,
@@ -95,6 +100,7 @@ impl Follow {
             strays: Vec::new(),
             remembered: Vec::new(),
             relist: false,
+            unstable: 0,
             short: None,
             short_times: 0,
         }
@@ -156,6 +162,10 @@ impl Follow {
         let probed = files.iter().filter(|file| file.known.is_none());
         self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
         self.files = listed;
+        self.unstable = match unstable {
+            true => self.unstable + 1,
+            false => 0,
+        };
         let unborn = unborn.filter(|_| !removed);
         let newer = unborn.is_some() || self.tail.container.removed;
         let modified = all.iter().map(|file| file.modified).max();
@@ -242,6 +252,11 @@ impl Follow {
     fn readable(&self, now: Duration, saved: SaveId) -> Option<(u64, FileHandle)> {
         let generation = self.tail.chain.cursor()?;
         if generation.gate.is_some_and(|gate| gate > saved) {
+            return None;
+        }
+        // What it follows is not known yet: the next listing may tell, and its line goes on.
+        let waits = (1..UNSTABLE_MAX).contains(&self.unstable);
+        if waits && self.tail.breaks_at(generation.key) {
             return None;
         }
         let behind = generation.closed || generation.size > generation.read;

@@ -24,9 +24,11 @@ fn alike(generation: &Generation, file: &Candidate) -> bool {
 /// nothing.
 pub fn align(generations: &[Generation], files: &[Candidate], unstable: bool) -> Vec<Option<u64>> {
     let proven = prove(generations, files, unstable);
-    let mut taken: Vec<u64> = files.iter().filter_map(|file| file.known).collect();
+    let known: Vec<u64> = files.iter().filter_map(|file| file.known).collect();
+    let mut taken = Vec::new();
     let one = |(file, key): (&Candidate, Option<u64>)| {
-        let key = key.filter(|key| file.known == Some(*key) || !taken.contains(key));
+        let key = key.filter(|key| file.known == Some(*key) || !known.contains(key));
+        let key = key.filter(|key| !taken.contains(key));
         taken.extend(key);
         key
     };
