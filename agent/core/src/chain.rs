@@ -1,6 +1,5 @@
-//! A container's log is one chain of generations, oldest first. Which file is which generation is
-//! decided for the chain as a whole: first lines and order are what counts; device, inode, size
-//! and time of change only tell twins apart.
+//! A container's log is one chain of generations, oldest first. [`crate::identity`] proves which
+//! listed file is which generation; the chain keeps their order and what lies beside what.
 
 use crate::entry::IdPrefix;
 use crate::event::{ContainerId, FileHandle, Listed, SaveId};
