@@ -12,13 +12,15 @@
 pub mod command;
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::store::sequence::{Step, perform};
 
 const VERSION: u32 = 1;
 const FOLDER: &str = "quarantine";
@@ -80,20 +82,15 @@ impl Quarantine {
                 format!("{} is full: quarantine.max_bytes", self.folder.display()),
             ));
         }
-        let new = self.folder.join(NEW);
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(&self.folder)?.sync_all()?;
+        let name = file_name(&id);
+        let steps = [
+            Step::Remove(NEW),
+            Step::Write(NEW),
+            Step::Sync,
+            Step::Rename(NEW, &name),
+            Step::SyncFolder,
+        ];
+        perform(&steps, &self.folder, &bytes)?;
         Ok(id)
     }
 
@@ -139,10 +136,8 @@ impl Quarantine {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// An id is a file's name: nothing else of the disk is named by it.
     fn path(&self, id: &str) -> PathBuf {
-        let plain: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
-        self.folder.join(format!("{plain}{SUFFIX}"))
+        self.folder.join(file_name(id))
     }
 
     fn bytes(&self) -> io::Result<u64> {
@@ -159,6 +154,12 @@ impl Quarantine {
         };
         Ok(read.into_iter().flatten())
     }
+}
+
+/// An id is a file's name: nothing else of the disk is named by it.
+fn file_name(id: &str) -> String {
+    let plain: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
+    plain + SUFFIX
 }
 
 fn id(body: &[u8]) -> String {

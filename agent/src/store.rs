@@ -8,7 +8,7 @@
 //! | `checkpoint.new` | one being written; of no meaning after a crash |
 //! | `checkpoint.damaged` | one that could not be understood, kept for people |
 
-mod sequence;
+pub mod sequence;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};

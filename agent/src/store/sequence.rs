@@ -1,5 +1,5 @@
-//! What saving a checkpoint does to the disk, step by step: as data, so that the tests can stop
-//! behind every step and lose what was not synced.
+//! What saving a file does to the disk, step by step: as data, so that the tests can stop behind
+//! every step and lose what was not synced.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,17 +17,17 @@ pub const NEW: &str = "checkpoint.new";
 
 /// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Step<'a> {
     /// unlink, if it is there.
-    Remove(&'static str),
-    /// Makes a file and writes the checkpoint into it.
-    Write(&'static str),
+    Remove(&'a str),
+    /// Makes a file and writes the bytes into it.
+    Write(&'a str),
     /// fsync of the file just written.
     Sync,
     /// One more name for a file.
-    Link(&'static str, &'static str),
+    Link(&'a str, &'a str),
     /// rename: takes the place of what had the name.
-    Rename(&'static str, &'static str),
+    Rename(&'a str, &'a str),
     /// fsync of the folder: its names are on the disk.
     SyncFolder,
 }
@@ -36,7 +36,7 @@ pub enum Step {
 /// kernel may hold pages that it calls clean and has not written, so the file they belong to is
 /// never used again. The newest becomes the previous under both names for a moment: there is never
 /// none.
-pub const NEXT: &[Step] = &[
+pub const NEXT: &[Step<'_>] = &[
     Step::Remove(NEW),
     Step::Write(NEW),
     Step::Sync,
@@ -48,7 +48,7 @@ pub const NEXT: &[Step] = &[
 
 /// As [`NEXT`] where there is no newest: it is the first one, or the newest was damaged, and then
 /// the previous stays what it is.
-pub const FIRST: &[Step] = &[
+pub const FIRST: &[Step<'_>] = &[
     Step::Remove(NEW),
     Step::Write(NEW),
     Step::Sync,
@@ -60,7 +60,7 @@ pub const FIRST: &[Step] = &[
 ///
 /// # Errors
 /// Anything the kernel reports, fsync included; the steps behind it are not taken.
-pub fn perform(steps: &[Step], dir: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn perform(steps: &[Step<'_>], dir: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut written = None;
     for step in steps {
         match *step {

@@ -58,7 +58,7 @@ impl Disk {
         disk
     }
 
-    fn take(&mut self, step: Step, bytes: &[u8]) {
+    fn take(&mut self, step: Step<'static>, bytes: &[u8]) {
         match step {
             Step::Remove(name) => {
                 self.names.remove(name);
@@ -126,7 +126,7 @@ impl Disk {
 
 /// What agents find after power failed behind any of these steps, and behind all of them.
 fn found_after(
-    steps: &[Step],
+    steps: &[Step<'static>],
     before: &[(&'static str, Vec<u8>)],
 ) -> (Vec<Option<u64>>, Vec<Option<u64>>) {
     let mut disk = Disk::with(before);
@@ -188,7 +188,7 @@ fn t51_power_may_fail_behind_every_step_of_a_save() {
 #[test]
 fn t51_each_sync_is_needed() {
     for needed in [Step::Sync, Step::SyncFolder] {
-        let steps: Vec<Step> = NEXT
+        let steps: Vec<Step<'_>> = NEXT
             .iter()
             .copied()
             .filter(|&step| step != needed)
