@@ -62,6 +62,11 @@ impl Chain {
         &self.generations
     }
 
+    /// Oldest first.
+    pub fn generations_mut(&mut self) -> &mut [Generation] {
+        &mut self.generations
+    }
+
     /// By key.
     pub fn get_mut(&mut self, key: u64) -> Option<&mut Generation> {
         self.generations
@@ -298,6 +303,7 @@ impl Chain {
             follows: None,
             replaced: false,
             vanished: false,
+            nameless_since: None,
         }
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::spool::{Body, Unspooled};
+
 /// The two clocks, read by the shell just before each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -87,6 +89,9 @@ pub struct Container {
     pub created: String,
     /// True once its folder is gone: nothing will be appended and nothing new will appear.
     pub removed: bool,
+    /// Log files that rotation keeps, the current one included (`max-file`); 0 when its log is not
+    /// rotated, or that is not known.
+    pub files_max: u32,
 }
 
 /// One file of a container's log as a look at its folder found it.
@@ -197,6 +202,20 @@ pub enum Event<'a> {
         /// It is on disk, fsynced, folder included; else it is tried again later.
         stored: bool,
     },
+    /// The answer to [`Action::Spool`].
+    Spooled {
+        /// The batch.
+        batch: BatchId,
+        /// It is on disk, fsynced, folder included; else it stays in memory.
+        stored: bool,
+    },
+    /// The answer to [`Action::Unspool`].
+    Unspooled {
+        /// The batch.
+        batch: BatchId,
+        /// What the spool has of it.
+        found: Unspooled,
+    },
     /// Everything up to this checkpoint is on disk, fsynced, folder included.
     Saved(SaveId),
     /// This checkpoint is not on disk; the previous one still is.
@@ -274,7 +293,19 @@ pub enum Action {
         /// One PutLogs body with one entry.
         body: Arc<Vec<u8>>,
     },
-    /// The batch is settled: whatever the shell keeps for it can go.
+    /// Keep this batch on disk and answer with [`Event::Spooled`]; at most one is under way.
+    Spool {
+        /// The batch.
+        batch: BatchId,
+        /// Whose entries are in it.
+        containers: Vec<ContainerId>,
+        /// Its bodies, first to last.
+        bodies: Vec<Body>,
+    },
+    /// Read this batch from the spool and answer with [`Event::Unspooled`]; at most one is under
+    /// way.
+    Unspool(BatchId),
+    /// The batch is settled: whatever the shell keeps for it can go, in the spool too.
     Forget(BatchId),
     /// Make this checkpoint durable; answer with [`Event::Saved`] or [`Event::SaveFailed`].
     /// At most one is under way.
@@ -312,6 +343,13 @@ pub enum Notice {
         container: ContainerId,
         /// Its position (`.n.gz`).
         position: u32,
+    },
+    /// The spool did not keep a batch that counts as shipped.
+    SpoolDamaged {
+        /// The batch.
+        batch: BatchId,
+        /// Entries in it: all of them are lost.
+        entries: u32,
     },
     /// A container's log begins here: `resumed` is false for one never seen before.
     Opened {

@@ -61,6 +61,8 @@ pub struct Follow {
     /// The last short chunk (file, offset, length) in front of an end, and how often it came.
     short: Option<(FileHandle, u64, usize)>,
     short_times: u32,
+    /// When something of it was last committed, or nothing was left to be.
+    pub progress: Duration,
 }
 
 /// A file that is not identified.
@@ -103,6 +105,7 @@ impl Follow {
             unstable: 0,
             short: None,
             short_times: 0,
+            progress: Duration::ZERO,
         }
     }
 
@@ -355,6 +358,7 @@ impl Follow {
     pub fn meet(&mut self, container: &Container) -> bool {
         let renamed = self.tail.container.name != container.name;
         self.tail.container.name.clone_from(&container.name);
+        self.tail.container.files_max = container.files_max;
         if !container.created.is_empty() {
             self.tail.container.created.clone_from(&container.created);
         }

@@ -1,5 +1,7 @@
 //! One file of a container's chain: what is known of it and how far it is read.
 
+use std::time::Duration;
+
 use crate::entry::{GenerationId, IdPrefix};
 use crate::event::{FileHandle, Listed, SaveId};
 use crate::file_id::{self, Fingerprint};
@@ -56,12 +58,32 @@ pub struct Generation {
     pub replaced: bool,
     /// Given up because no listing had it any more; it goes on if one has it again.
     pub vanished: bool,
+    /// Since when it was seen to have no name, by the monotonic clock.
+    pub nameless_since: Option<Duration>,
 }
 
 impl Generation {
     /// Everything in it is accepted or accounted for.
     pub fn is_done(&self) -> bool {
         self.finished && self.committed.iter().all(|&offset| offset >= self.read)
+    }
+
+    /// There are bytes of it that are neither accepted nor accounted for, as far as is known.
+    pub fn owes(&self) -> bool {
+        let known = self.read.max(self.size);
+        let behind = self.committed.iter().any(|&offset| offset < known);
+        !self.is_done() && (self.closed || behind)
+    }
+
+    /// It has no name any more: its bytes go with the descriptor.
+    pub fn is_nameless(&self) -> bool {
+        self.listed.is_none() && self.handle.is_some() && self.held
+    }
+
+    /// The next rotation deletes it, where rotation keeps `files_max` files.
+    pub fn is_next_to_go(&self, files_max: u32) -> bool {
+        self.listed
+            .is_some_and(|listed| files_max > 0 && listed.position + 1 >= files_max)
     }
 
     /// Where the next read starts.

@@ -31,6 +31,7 @@ mod retry;
 mod saver;
 mod schedule;
 pub mod settings;
+pub mod spool;
 pub mod stamp;
 mod state;
 pub mod stats;

@@ -1,55 +1,23 @@
-//! Bodies on their way: the one being built, those waiting, those being sent; and the memory they
-//! take.
+//! Bodies on their way: the one being built, those waiting, those being sent, those in the spool;
+//! and the memory they take.
+
+mod sealed;
+mod spooling;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
-use crate::bisect::halve;
 use crate::event::{Action, BatchId, ContainerId, Outcome};
 use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
+use crate::spool::Body;
+use sealed::{Busy, Sealed};
 
 const BODY_BYTES_START: usize = 32 * 1024;
 /// More are given back: reading would wait for the memory.
 const SPARES_MAX: usize = 2;
-
-#[derive(Debug)]
-struct Sealed {
-    /// What is not settled of it, first to last: the whole body, or what bisecting left.
-    pieces: VecDeque<Piece>,
-    entries: u32,
-    bytes: usize,
-    attempts: u32,
-    busy: Busy,
-    not_before: Duration,
-    /// [`Outbox::accepted`] when the service last refused a single entry of it.
-    refused_at: Option<u64>,
-    containers: Vec<ContainerId>,
-}
-
-impl Sealed {
-    /// Another body was accepted since a single entry was refused: time to see which it is.
-    fn is_proved(&self, accepted: u64) -> bool {
-        self.refused_at.is_some_and(|at| at < accepted)
-    }
-}
-
-#[derive(Debug)]
-struct Piece {
-    body: Arc<Vec<u8>>,
-    entries: u32,
-}
-
-/// What is going on with the first piece of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Busy {
-    No,
-    Sending,
-    /// It is refused alone, and being written to the quarantine.
-    Quarantining,
-}
 
 /// What follows from an outcome.
 #[derive(Debug)]
@@ -60,6 +28,8 @@ pub enum Sent {
     Settled(Settled),
     /// This entry is refused while others are accepted: it goes to the quarantine.
     Reject(Arc<Vec<u8>>),
+    /// The spool did not keep the batch: so many entries are lost.
+    Damaged(u32),
 }
 
 /// A batch that is done with.
@@ -87,6 +57,7 @@ pub struct Outbox {
     in_flight: usize,
     in_flight_max: usize,
     batch_bytes_max: usize,
+    memory_bytes_max: usize,
     rate: Rate,
     /// Bodies accepted so far.
     accepted: u64,
@@ -121,6 +92,7 @@ impl Outbox {
             in_flight: 0,
             in_flight_max: settings.in_flight_max.max(1),
             batch_bytes_max: settings.batch_bytes_max,
+            memory_bytes_max: settings.memory_bytes_max,
             rate: Rate {
                 per_second: settings.bytes_per_second_max,
                 free_at: Duration::ZERO,
@@ -136,6 +108,11 @@ impl Outbox {
         {
             self.open_containers.push(container);
         }
+    }
+
+    /// Those with entries in the open body.
+    pub fn open_containers(&self) -> &[ContainerId] {
+        &self.open_containers
     }
 
     /// The open body holds entries of this container.
@@ -167,10 +144,11 @@ impl Outbox {
         let sealed = Sealed {
             entries,
             bytes: body.len(),
-            pieces: VecDeque::from([Piece {
-                body: Arc::new(body),
+            pieces: VecDeque::from([Body {
+                bytes: Arc::new(body),
                 entries,
             }]),
+            spooled: false,
             attempts: 0,
             busy: Busy::No,
             not_before: Duration::ZERO,
@@ -188,19 +166,15 @@ impl Outbox {
 
     /// Bytes held, the open body's possible growth included.
     pub fn memory_bytes(&self) -> usize {
-        let sealed: usize = self
-            .sealed
-            .values()
-            .flat_map(|sealed| &sealed.pieces)
-            .map(|piece| piece.body.capacity())
-            .sum();
+        let sealed: usize = self.sealed.values().map(Sealed::memory_bytes).sum();
         let spares: usize = self.spares.iter().map(Vec::capacity).sum();
         sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
     }
 
-    /// Batches being sent, and all that are sealed.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.in_flight, self.sealed.len())
+    /// Batches being sent, those in the spool, and all that are sealed.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let spooled = self.sealed.values().filter(|it| it.spooled).count();
+        (self.in_flight, spooled, self.sealed.len())
     }
 
     /// A body that is sealed now would be sent now.
@@ -208,9 +182,9 @@ impl Outbox {
         self.in_flight < self.in_flight_max && self.gate.is_open()
     }
 
-    /// No entry is in memory.
+    /// No entry is in memory alone.
     pub fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.open.entries() == 0
+        self.sealed.values().all(|sealed| sealed.spooled) && self.open.entries() == 0
     }
 
     /// The way to the service.
@@ -227,19 +201,21 @@ impl Outbox {
             return None;
         }
         let accepted = self.accepted;
-        let ready = |sealed: &Sealed| {
-            sealed.busy == Busy::No && (sealed.not_before <= now || sealed.is_proved(accepted))
-        };
-        let (&batch, sealed) = self.sealed.iter_mut().find(|(_, sealed)| ready(sealed))?;
+        let ready = |(_, sealed): &(&BatchId, &Sealed)| sealed.is_ready(now, accepted);
+        let (&batch, sealed) = self.sealed.iter().find(ready)?;
+        if sealed.pieces.is_empty() {
+            return self.unspool(batch);
+        }
+        let sealed = self.sealed.get_mut(&batch)?;
         let piece = sealed.pieces.front()?;
         sealed.busy = Busy::Sending;
         sealed.attempts += 1;
         self.in_flight += 1;
-        self.rate.take(now, piece.body.len());
+        self.rate.take(now, piece.bytes.len());
         Some(Action::Send {
             batch,
             attempt: sealed.attempts,
-            body: Arc::clone(&piece.body),
+            body: Arc::clone(&piece.bytes),
             entries: piece.entries,
         })
     }
@@ -260,8 +236,13 @@ impl Outbox {
                 self.accepted += 1;
                 self.piece_done(batch)
             }
-            Outcome::Refused => refuse(sealed, now, self.accepted),
-            Outcome::Unavailable { .. } | Outcome::Denied => Sent::Open,
+            Outcome::Refused => sealed.refuse(now, self.accepted),
+            Outcome::Unavailable { .. } | Outcome::Denied => {
+                if sealed.spooled {
+                    sealed.pieces.clear();
+                }
+                Sent::Open
+            }
         }
     }
 
@@ -292,12 +273,16 @@ impl Outbox {
             return Sent::Open;
         }
         if let Some(piece) = piece
-            && self.is_large(piece.body.len())
+            && self.is_large(piece.bytes.len())
             && self.spares.len() < SPARES_MAX
-            && let Ok(body) = Arc::try_unwrap(piece.body)
+            && let Ok(body) = Arc::try_unwrap(piece.bytes)
         {
             self.spares.push(body);
         }
+        self.settle(batch)
+    }
+
+    fn settle(&mut self, batch: BatchId) -> Sent {
         match self.sealed.remove(&batch) {
             Some(sealed) => Sent::Settled(Settled {
                 containers: sealed.containers,
@@ -311,7 +296,8 @@ impl Outbox {
     /// When [`Outbox::send`] may have something that it has not now; `None` while it waits for an
     /// outcome, or has nothing.
     pub fn deadline(&self) -> Option<Duration> {
-        if self.in_flight >= self.in_flight_max || (!self.gate.is_open() && self.in_flight > 0) {
+        let waits = self.in_flight >= self.in_flight_max || self.is_unspooling();
+        if waits || (!self.gate.is_open() && self.in_flight > 0) {
             return None;
         }
         let idle = self
@@ -326,38 +312,4 @@ impl Outbox {
         };
         Some(ready.max(gate).max(self.rate.free_at))
     }
-}
-
-/// The service refused the first piece: its halves are tried next. A single entry goes to the
-/// quarantine if it is refused, another body is accepted, and it is refused again: as long as the
-/// service takes nothing from us, the fault is not in the entry (the log's id, say), and
-/// everything would end there.
-fn refuse(sealed: &mut Sealed, now: Duration, accepted: u64) -> Sent {
-    let Some(piece) = sealed.pieces.pop_front() else {
-        return Sent::Open;
-    };
-    if let Some(halves) = halve(&piece.body) {
-        for half in halves.into_iter().rev() {
-            sealed.pieces.push_front(Piece {
-                body: Arc::new(half.body),
-                entries: half.entries,
-            });
-        }
-        sealed.attempts = 0;
-        return Sent::Open;
-    }
-    if sealed.is_proved(accepted) {
-        let body = Arc::clone(&piece.body);
-        sealed.pieces.push_front(piece);
-        sealed.busy = Busy::Quarantining;
-        return Sent::Reject(body);
-    }
-    // Others of the batch may be accepted, which tells; then it is its turn again.
-    sealed.pieces.push_back(piece);
-    sealed.refused_at = Some(accepted);
-    let tried = u32::try_from(sealed.pieces.len()).unwrap_or(u32::MAX);
-    if sealed.attempts >= tried {
-        sealed.not_before = now + refused_delay(1 + sealed.attempts - tried);
-    }
-    Sent::Open
 }

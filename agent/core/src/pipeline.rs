@@ -1,6 +1,7 @@
 //! The pipeline: events in, actions out.
 
 mod reading;
+mod rescue;
 mod shipping;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use crate::outbox::Outbox;
 use crate::saver::Saver;
 use crate::schedule::Schedule;
 use crate::settings::Settings;
+use crate::spool::Rescue;
 use crate::stamp;
 use crate::stats::{ContainerStatus, Gauges, Stats};
 
@@ -27,6 +29,7 @@ pub struct Pipeline {
     outbox: Outbox,
     saver: Saver,
     schedule: Schedule,
+    rescue: Rescue,
     reading: Option<(ContainerId, Reading)>,
     actions: VecDeque<Action>,
     join_bytes: usize,
@@ -79,6 +82,7 @@ impl Pipeline {
             .clamp(limits::BATCH_BYTES_MIN, limits::BATCH_BYTES_LIMIT);
         Self {
             outbox: Outbox::new(&settings),
+            rescue: Rescue::new(settings.spool),
             settings,
             state,
             follows: BTreeMap::new(),
@@ -121,8 +125,10 @@ impl Pipeline {
             Event::Quarantined { batch, stored } => {
                 self.stats.quarantined += u64::from(stored);
                 let sent = self.outbox.quarantined(now.mono, batch, stored);
-                self.settle_batch(batch, sent);
+                self.settle_batch(now.mono, batch, sent);
             }
+            Event::Spooled { batch, stored } => self.spooled(now, batch, stored),
+            Event::Unspooled { batch, found } => self.unspooled(now, batch, found),
             Event::Saved(id) => {
                 self.stats.saves += 1;
                 self.saver.saved(id);
@@ -140,7 +146,10 @@ impl Pipeline {
                 self.stats.saves_failed += 1;
                 self.saver.failed(now.mono, id);
             }
-            Event::Drain => self.draining = true,
+            Event::Drain => {
+                self.draining = true;
+                self.rescue.hurry();
+            }
             Event::Tick => {}
         }
     }
@@ -166,7 +175,16 @@ impl Pipeline {
                     bytes: self.checkpoint().encode(),
                 });
             }
-            if self.draining || self.reading.is_some() || self.is_full() {
+            if let Some(action) = self.rescue(now) {
+                return Some(action);
+            }
+            if self.reading.is_some() {
+                return None;
+            }
+            if self.read_in_need(now) {
+                continue;
+            }
+            if self.draining || self.is_full() {
                 return None;
             }
             let id = self.schedule.next(now.mono)?;
@@ -191,7 +209,10 @@ impl Pipeline {
             .schedule
             .deadline()
             .filter(|_| !self.draining && !self.is_full());
+        let busy = self.draining || !self.outbox.is_empty() || self.is_full();
+        let rescue = busy.then(|| self.rescue.deadline());
         [
+            rescue,
             self.outbox.deadline(),
             self.saver.deadline(interval),
             seal,
@@ -202,9 +223,11 @@ impl Pipeline {
         .min()
     }
 
-    /// After [`Event::Drain`]: all that was read is accepted and the last checkpoint is saved.
+    /// After [`Event::Drain`]: all that was read is accepted or in the spool, files without a name
+    /// are read to their end, and the last checkpoint is saved.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.reading.is_none() && self.outbox.is_empty() && self.saver.is_clean()
+        let empty = self.reading.is_none() && self.outbox.is_empty();
+        self.draining && empty && self.saver.is_clean() && self.is_rescued()
     }
 
     /// Counters.
@@ -214,7 +237,7 @@ impl Pipeline {
 
     /// The present state.
     pub fn gauges(&self) -> Gauges {
-        let (in_flight, sealed) = self.outbox.counts();
+        let (in_flight, spooled, sealed) = self.outbox.counts();
         let gate = self.outbox.gate();
         let generations = self
             .follows
@@ -224,9 +247,11 @@ impl Pipeline {
         Gauges {
             containers: self.follows.len(),
             generations,
-            memory_bytes: self.outbox.memory_bytes() + self.join_bytes,
+            memory_bytes: self.memory_bytes(),
             in_flight,
-            queued: sealed - in_flight,
+            queued: (sealed - in_flight).saturating_sub(spooled),
+            spooled,
+            in_need: !self.rescue.is_empty(),
             lag_bytes: self
                 .follows
                 .values()
@@ -257,8 +282,21 @@ impl Pipeline {
             .collect()
     }
 
+    /// No more is read, but for what is about to be lost: for that there is room for a body.
     fn is_full(&self) -> bool {
-        self.outbox.memory_bytes() + self.join_bytes > self.settings.memory_bytes_max
+        let reserve = match self.settings.spool {
+            true => self.settings.batch_bytes_max,
+            false => 0,
+        };
+        self.memory_bytes() + reserve > self.settings.memory_bytes_max
+    }
+
+    fn over_budget(&self) -> bool {
+        self.memory_bytes() > self.settings.memory_bytes_max
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.outbox.memory_bytes() + self.join_bytes
     }
 
     fn checkpoint(&self) -> Checkpoint {

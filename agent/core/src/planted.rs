@@ -16,17 +16,20 @@ pub enum Bug {
     HeadIsIdentity,
     /// What is held of a line counts as shipped.
     CommitInsideGroup,
+    /// A batch counts as safe before the spool has it.
+    SpoolEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CommitPastHole,
         Self::ForgetRetry,
         Self::InodeIsIdentity,
         Self::OneOffset,
         Self::HeadIsIdentity,
         Self::CommitInsideGroup,
+        Self::SpoolEarly,
     ];
 
     #[cfg(feature = "planted")]

@@ -35,6 +35,8 @@ pub struct Settings {
     pub save_interval: Duration,
     /// Body bytes a second; 0 = no limit.
     pub bytes_per_second_max: u64,
+    /// There is a spool on disk for what is about to be lost.
+    pub spool: bool,
     /// Seed of the jitter.
     pub seed: u64,
 }

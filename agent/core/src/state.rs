@@ -37,6 +37,11 @@ impl Tail {
         self.chain.generations().iter().map(lag).sum()
     }
 
+    fn unread_bytes(&self) -> u64 {
+        let unread = |g: &Generation| g.size.saturating_sub(g.read);
+        self.chain.generations().iter().map(unread).sum()
+    }
+
     /// What the operator sees.
     pub fn status(&self) -> ContainerStatus {
         ContainerStatus {
@@ -45,6 +50,7 @@ impl Tail {
             generations: self.chain.generations().len(),
             read_bytes: self.read_bytes,
             lag_bytes: self.lag_bytes(),
+            unread_bytes: self.unread_bytes(),
             last_time: String::from_utf8_lossy(&self.committed_time).into_owned(),
         }
     }
@@ -58,6 +64,7 @@ impl ContainerState {
             name: self.name,
             created: String::new(),
             removed: false,
+            files_max: 0,
         };
         let mut tail = Tail::new(container, epoch);
         tail.is_old = self.old;
@@ -165,5 +172,6 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         follows: None,
         replaced: false,
         vanished: false,
+        nameless_since: None,
     }
 }

@@ -35,6 +35,10 @@ pub struct Stats {
     pub denied: u64,
     /// Entries that the service refused and that are in quarantine.
     pub quarantined: u64,
+    /// Batches that were spooled.
+    pub spooled: u64,
+    /// Entries lost since the spool did not keep them.
+    pub spool_lost_entries: u64,
     /// Checkpoints that failed to be saved.
     pub saves_failed: u64,
     /// Checkpoints saved.
@@ -58,6 +62,10 @@ pub struct Gauges {
     pub in_flight: usize,
     /// Batches sealed and waiting, those being sent not counted.
     pub queued: usize,
+    /// Batches in the spool.
+    pub spooled: usize,
+    /// Lines of some container are about to be lost.
+    pub in_need: bool,
     /// Log file bytes seen on disk and not yet accepted; compressed files count as they are.
     pub lag_bytes: u64,
     /// The service is refusing us (401, 403, 404).
@@ -79,6 +87,8 @@ pub struct ContainerStatus {
     pub read_bytes: u64,
     /// Bytes seen and not yet accepted.
     pub lag_bytes: u64,
+    /// Bytes seen and not yet read.
+    pub unread_bytes: u64,
     /// Time of the last line accepted; empty when there is none.
     pub last_time: String,
 }

@@ -36,6 +36,7 @@ fn settings() -> Settings {
         join_age_max: Duration::from_secs(5),
         save_interval: Duration::from_secs(1),
         bytes_per_second_max: 0,
+        spool: false,
         seed: 1,
     }
 }
@@ -46,6 +47,7 @@ fn container(removed: bool) -> Container {
         name: if removed { "070707070707" } else { "brief" }.into(),
         created: if removed { "" } else { "2026-01-01T00:00:00Z" }.into(),
         removed,
+        files_max: 0,
     }
 }
 

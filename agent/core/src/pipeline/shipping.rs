@@ -42,6 +42,9 @@ impl Pipeline {
         let result = write(&mut follow.tail, &mut sink);
         self.join_bytes = self.join_bytes + follow.tail.join_bytes() - before.1;
         if self.outbox.open.entries() > before.0 {
+            if !self.outbox.holds(id) && follow.tail.inflight.is_empty() {
+                follow.progressed(now.mono);
+            }
             self.outbox.touch(id);
         }
         Some(result)
@@ -107,12 +110,12 @@ impl Pipeline {
             outcome => outcome,
         };
         let sent = self.outbox.sent(now.mono, batch, outcome);
-        self.settle_batch(batch, sent);
+        self.settle_batch(now.mono, batch, sent);
     }
 
-    pub(super) fn settle_batch(&mut self, batch: BatchId, sent: Sent) {
+    pub(super) fn settle_batch(&mut self, now: Duration, batch: BatchId, sent: Sent) {
         let settled = match sent {
-            Sent::Open => return,
+            Sent::Open | Sent::Damaged(_) => return,
             Sent::Reject(body) => {
                 self.actions.push_back(Action::Quarantine { batch, body });
                 return;
@@ -123,11 +126,22 @@ impl Pipeline {
         self.stats.accepted_entries += u64::from(settled.entries);
         self.stats.accepted_bytes += settled.bytes as u64;
         self.actions.push_back(Action::Forget(batch));
-        for id in settled.containers {
+        self.commit_batch(now, batch, &settled.containers);
+    }
+
+    /// The batch is accepted, in quarantine or in the spool.
+    pub(super) fn commit_batch(
+        &mut self,
+        now: Duration,
+        batch: BatchId,
+        containers: &[ContainerId],
+    ) {
+        for &id in containers {
             if let Some(follow) = self.follows.get_mut(&id)
                 && let Some(position) = follow.tail.inflight.ack(batch)
             {
                 follow.tail.commit(position);
+                follow.progressed(now);
                 self.saver.touch();
             }
             self.retire(id);

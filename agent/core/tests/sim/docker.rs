@@ -72,7 +72,7 @@ pub struct Log {
     pub removed: bool,
     pub created: String,
     max_size: usize,
-    max_file: u32,
+    pub max_file: u32,
     compress: bool,
     /// max-file=1 unlinks (engine 23 and later) or truncates.
     unlinks: bool,

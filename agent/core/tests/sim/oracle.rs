@@ -34,6 +34,8 @@ pub struct Oracle {
     /// file is, it is taken for new, and its lines are repeated under other ids.
     ambiguous: BTreeSet<u64>,
     starts: BTreeMap<u64, BTreeSet<String>>,
+    /// Tokens that the spool has, and that arrive whatever becomes of their files.
+    promised: BTreeMap<u64, BTreeSet<u64>>,
     pub torn: bool,
     /// The service refused everything for a while: nothing tells which entry it meant.
     pub refuses_all: bool,
@@ -103,6 +105,17 @@ impl Oracle {
         let entries: usize = parsed.batches.iter().map(|s| s.entries.len()).sum();
         assert_eq!(entries, 1, "more than one entry at once");
         self.accept(body);
+    }
+
+    /// A body is in the spool.
+    pub fn promise(&mut self, body: &[u8]) {
+        let body: Body<'_> = serde_json::from_slice(body).expect("a body that is JSON");
+        for entry in body.batches.iter().flat_map(|segment| &segment.entries) {
+            if let Some((line, first)) = parse(&entry.data) {
+                let tokens = first..first + entry.data.len() as u64 / 8;
+                self.promised.entry(line).or_default().extend(tokens);
+            }
+        }
     }
 
     /// The service accepted a body.
@@ -204,6 +217,11 @@ impl Oracle {
                     continue;
                 }
                 summary.lost += 1;
+                let promised = self.promised.get(line);
+                assert!(
+                    !promised.is_some_and(|tokens| tokens.contains(&(index as u64))),
+                    "token {index} of line {line:x} was spooled, and is lost"
+                );
                 assert!(
                     self.vanished.contains(home),
                     "token {index} of line {line:x} of container {} (file {home}) is lost",

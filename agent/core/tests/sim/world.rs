@@ -3,12 +3,14 @@
 
 mod service;
 mod shell;
+mod spool;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_core::file_id::head_hash;
+use agent_core::spool::Body;
 use agent_core::{
     Action, BatchId, ContainerId, Event, FileHandle, Notice, Now, Outcome, Pipeline, SaveId,
     Settings, stamp,
@@ -17,9 +19,11 @@ use agent_core::{
 use crate::docker::{Disk, Log};
 use crate::oracle::{Oracle, Summary};
 use crate::random::Random;
+use spool::Spool;
 
 const START: Duration = Duration::from_secs(1_795_000_000);
-const BUDGET: usize = 3 << 20;
+/// Room for everything, or hardly more than for the body that is being built.
+const BUDGETS: [usize; 3] = [3 << 20, 420_000, 400_000];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Service {
@@ -39,6 +43,8 @@ enum Due {
     Sent(BatchId, Outcome),
     Saved(SaveId, Vec<u8>, bool),
     Quarantined(BatchId, bool),
+    Spooled(BatchId, Vec<Body>, bool),
+    Unspooled(BatchId),
 }
 
 struct File {
@@ -54,6 +60,8 @@ pub struct Outcomes {
     pub summary: Summary,
     pub losses: u64,
     pub crashes: u64,
+    /// Batches that went to the spool.
+    pub spooled: u64,
     /// A hash over all actions: two runs of a seed must agree.
     pub trace: u64,
 }
@@ -64,6 +72,7 @@ impl Outcomes {
         self.summary.lost += other.summary.lost;
         self.losses += other.losses;
         self.crashes += other.crashes;
+        self.spooled += other.spooled;
     }
 }
 
@@ -85,6 +94,8 @@ pub struct World {
     due: Vec<(Duration, Due)>,
     durable: Option<Vec<u8>>,
     saves_fail: bool,
+    budget: usize,
+    spool: Spool,
     outcomes: Outcomes,
     clock_base: Duration,
 }
@@ -111,9 +122,13 @@ impl World {
             due: Vec::new(),
             durable: None,
             saves_fail: false,
+            budget: BUDGETS[0],
+            spool: Spool::default(),
             outcomes: Outcomes::default(),
             clock_base: Duration::ZERO,
         };
+        world.budget = world.random.pick(&BUDGETS);
+        world.spool.is_there = !world.random.one_in(4);
         for _ in 0..world.random.below(4) + 1 {
             world.add_container();
         }
@@ -157,7 +172,10 @@ impl World {
                 ]);
                 self.oracle.refuses_all |= self.service == Service::Refusing;
             }
-            93 => self.saves_fail = self.random.one_in(3),
+            93 => {
+                self.saves_fail = self.random.one_in(3);
+                self.spool.fails = self.random.one_in(4);
+            }
             94 => self.evict(),
             95 => self.restart(),
             96 => {
@@ -215,6 +233,13 @@ impl World {
     /// kill -9, some time, and a new start.
     fn restart(&mut self) {
         self.outcomes.crashes += 1;
+        if self.random.one_in(3) {
+            self.event(Event::Drain);
+            for _ in 0..self.random.below(4) {
+                self.pump();
+                self.pass(Duration::from_secs(2));
+            }
+        }
         self.kill();
         for _ in 0..self.random.below(12) {
             let container = self.random.below(self.logs.len() as u64) + 1;
@@ -232,12 +257,17 @@ impl World {
         self.pipeline = None;
         for (_, due) in std::mem::take(&mut self.due) {
             // The file may have been renamed into its place, or not.
-            if let Due::Saved(_, bytes, true) = due
+            if let Due::Saved(_, ref bytes, true) = due
                 && self.random.one_in(2)
             {
-                self.durable = Some(bytes);
+                self.durable = Some(bytes.clone());
+            } else if let Due::Spooled(batch, bodies, true) = due
+                && self.random.one_in(2)
+            {
+                self.spool.segments.insert(batch, bodies);
             }
         }
+        self.spool.killed(&mut self.random);
         let handles: Vec<u64> = self.files.keys().copied().collect();
         for handle in handles {
             self.close(FileHandle(handle));
@@ -256,7 +286,7 @@ impl World {
             batch_bytes_max: 256 << 10,
             batch_age_max: Duration::from_millis(500),
             in_flight_max: 2,
-            memory_bytes_max: BUDGET,
+            memory_bytes_max: self.budget,
             start_cutoff: String::new(),
             retention: Duration::ZERO,
             poll_interval: Duration::from_millis(200),
@@ -264,12 +294,15 @@ impl World {
             join_age_max: Duration::from_secs(5),
             save_interval: Duration::from_secs(1),
             bytes_per_second_max: 0,
+            spool: self.spool.is_there,
             seed: self.random.next(),
         };
-        self.pipeline = Some(match &self.durable {
+        let mut pipeline = match &self.durable {
             Some(checkpoint) => Pipeline::resume(settings, checkpoint).expect("our own checkpoint"),
             None => Pipeline::new(settings, self.random.next(), self.now.wall),
-        });
+        };
+        pipeline.adopt(&self.spool.found());
+        self.pipeline = Some(pipeline);
         self.list_all();
         self.pump();
     }
@@ -302,7 +335,7 @@ impl World {
             );
             pipeline.audit().expect("invariants");
             let memory = pipeline.gauges().memory_bytes;
-            assert!(memory <= BUDGET + (512 << 10), "{memory} bytes are held");
+            assert!(memory <= self.budget + (512 << 10), "{memory} bytes are held");
         }
     }
 
@@ -341,6 +374,14 @@ impl World {
                 self.event(Event::Saved(id));
             }
             Due::Saved(id, _, false) => self.event(Event::SaveFailed(id)),
+            Due::Spooled(batch, bodies, stored) => {
+                if stored {
+                    bodies.iter().for_each(|body| self.oracle.promise(&body.bytes));
+                    self.spool.segments.insert(batch, bodies);
+                }
+                self.event(Event::Spooled { batch, stored });
+            }
+            Due::Unspooled(batch) => self.unspool(batch),
             Due::Quarantined(batch, stored) => self.event(Event::Quarantined { batch, stored }),
         }
     }
@@ -361,7 +402,12 @@ impl World {
             Action::Close { handle } => self.close(handle),
             Action::List(id) => self.list(Self::container_of(id)),
             Action::Send { batch, body, .. } => self.send(batch, &body),
-            Action::Forget(_) => {}
+            Action::Forget(batch) => self.spool.forget(batch),
+            Action::Spool { batch, bodies, .. } => self.spool(batch, bodies),
+            Action::Unspool(batch) => {
+                let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
+                self.due.push((self.now.mono + wait, Due::Unspooled(batch)));
+            }
             Action::Quarantine { batch, body } => {
                 let stored = !self.random.one_in(4);
                 if stored {
@@ -377,11 +423,9 @@ impl World {
                 self.due
                     .push((self.now.mono + wait, Due::Saved(id, bytes, works)));
             }
-            Action::Report(notice) => {
-                if let Notice::Lost { .. } = notice {
-                    self.outcomes.losses += 1;
-                }
-            }
+            Action::Report(Notice::Lost { .. }) => self.outcomes.losses += 1,
+            Action::Report(notice @ Notice::SpoolDamaged { .. }) => panic!("{notice:?}"),
+            Action::Report(_) => {}
         }
     }
 }

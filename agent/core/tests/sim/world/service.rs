@@ -34,6 +34,7 @@ impl World {
     pub(super) fn quiesce(&mut self) {
         self.service = Service::Up;
         self.saves_fail = false;
+        self.spool.fails = false;
         for container in 1..=self.logs.len() as u64 {
             for _ in 0..2_000 {
                 if self.logs[&container].removed || self.logs[&container].is_idle() {
@@ -49,7 +50,8 @@ impl World {
             let gauges = self.pipeline.as_ref().expect("a running agent").gauges();
             // Half a line that a crash left at the end of a current file stays unread.
             let read = self.is_read() || (self.oracle.torn && round > 30);
-            if round > 8 && gauges.queued + gauges.in_flight == 0 && self.due.is_empty() && read {
+            let waiting = gauges.queued + gauges.in_flight + gauges.spooled;
+            if round > 8 && waiting == 0 && self.due.is_empty() && read {
                 break;
             }
             if round == 399 && std::env::var("SIM_DEBUG").is_ok() {

@@ -62,6 +62,7 @@ impl World {
             name: format!("c{container}"),
             created: log.created.clone(),
             removed: log.removed,
+            files_max: log.max_file,
         };
         // Renamed while it was looked at: seen under both names, or under none.
         let unstable = self.random.one_in(25) && !names.is_empty();

@@ -1,0 +1,108 @@
+//! Batches that go to the spool on disk, and come back to be sent.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::sealed::{Busy, Sealed};
+use super::{Outbox, Sent};
+use crate::event::{Action, BatchId, ContainerId};
+use crate::retry::refused_delay;
+use crate::spool::{Spooled, Unspooled};
+
+impl Outbox {
+    /// Batches of an earlier run that the spool has: older than all others.
+    pub fn adopt(&mut self, spooled: &[Spooled]) {
+        for found in spooled {
+            self.next = self.next.max(found.batch.0 + 1);
+            let sealed = Sealed {
+                pieces: VecDeque::new(),
+                spooled: true,
+                entries: found.entries,
+                bytes: found.bytes,
+                attempts: 0,
+                busy: Busy::No,
+                not_before: Duration::ZERO,
+                refused_at: None,
+                containers: Vec::new(),
+            };
+            self.sealed.insert(found.batch, sealed);
+        }
+    }
+
+    /// The oldest batch in memory that is `wanted` in the spool; one at a time.
+    pub fn spool(&mut self, wanted: impl Fn(&[ContainerId]) -> bool) -> Option<Action> {
+        if self.sealed.values().any(|it| it.busy == Busy::Spooling) {
+            return None;
+        }
+        let wanted = |sealed: &Sealed| {
+            sealed.busy == Busy::No && !sealed.spooled && wanted(&sealed.containers)
+        };
+        let (&batch, sealed) = self.sealed.iter_mut().find(|(_, sealed)| wanted(sealed))?;
+        sealed.busy = Busy::Spooling;
+        Some(Action::Spool {
+            batch,
+            containers: sealed.containers.clone(),
+            bodies: sealed.pieces.iter().cloned().collect(),
+        })
+    }
+
+    /// The spool has a batch, or not: whose lines are safe now.
+    pub fn spooled(&mut self, batch: BatchId, stored: bool) -> Vec<ContainerId> {
+        let Some(sealed) = self.sealed.get_mut(&batch) else {
+            return Vec::new();
+        };
+        if sealed.busy != Busy::Spooling {
+            return Vec::new();
+        }
+        sealed.busy = Busy::No;
+        if !stored {
+            return Vec::new();
+        }
+        sealed.spooled = true;
+        sealed.pieces.clear();
+        sealed.containers.clone()
+    }
+
+    /// What was found of a batch in the spool.
+    pub fn unspooled(&mut self, now: Duration, batch: BatchId, found: Unspooled) -> Sent {
+        let Some(sealed) = self.sealed.get_mut(&batch) else {
+            return Sent::Open;
+        };
+        if sealed.busy != Busy::Unspooling {
+            return Sent::Open;
+        }
+        sealed.busy = Busy::No;
+        match found {
+            Unspooled::Found(bodies) if !bodies.is_empty() => sealed.pieces = bodies.into(),
+            Unspooled::Unreadable => sealed.not_before = now + refused_delay(1),
+            Unspooled::Found(_) | Unspooled::Damaged => {
+                let entries = sealed.entries;
+                self.sealed.remove(&batch);
+                return Sent::Damaged(entries);
+            }
+        }
+        Sent::Open
+    }
+
+    /// Asks for the bodies of the batch whose turn it is. Newer batches wait for it: they may hold
+    /// lines of the same containers.
+    pub(super) fn unspool(&mut self, batch: BatchId) -> Option<Action> {
+        let in_memory = |it: &Sealed| it.spooled && !it.pieces.is_empty();
+        let others = self.sealed.values().any(in_memory);
+        let memory = self.memory_bytes();
+        let unspooling = self.is_unspooling();
+        let sealed = self.sealed.get_mut(&batch)?;
+        // One is always let in, or nothing would go on when the memory is full.
+        if unspooling || (others && memory + sealed.bytes > self.memory_bytes_max) {
+            return None;
+        }
+        sealed.busy = Busy::Unspooling;
+        Some(Action::Unspool(batch))
+    }
+
+    /// A batch is being read from the spool.
+    pub(super) fn is_unspooling(&self) -> bool {
+        let mut sealed = self.sealed.values();
+        sealed.any(|sealed| sealed.busy == Busy::Unspooling)
+    }
+}

@@ -1,0 +1,119 @@
+//! While the service does not take them, lines that are about to be lost are read before all
+//! others, and spooled.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Pipeline;
+use crate::event::{Action, BatchId, ContainerId, Notice, Now};
+use crate::outbox::Sent;
+use crate::planted::Bug;
+use crate::spool::{STALLED_AFTER, Spooled, Unspooled};
+
+impl Pipeline {
+    /// Takes over what an earlier run left in the spool, before anything else happens.
+    pub fn adopt(&mut self, spooled: &[Spooled]) {
+        self.outbox.adopt(spooled);
+    }
+
+    /// Sees who is in need, now and then, and asks for the next batch to be spooled.
+    pub(super) fn rescue(&mut self, now: Now) -> Option<Action> {
+        let idle = self.outbox.is_empty() && !self.is_full() && !self.draining;
+        if idle {
+            if !self.rescue.is_empty() {
+                self.rescue.look(now.mono, BTreeSet::new());
+            }
+            return None;
+        }
+        if self.rescue.is_due(now.mono) {
+            let leaving = self.draining;
+            let in_need = self.follows.iter_mut();
+            let in_need = in_need.filter_map(|(&id, follow)| {
+                let needy = follow.is_in_need(now.mono, leaving);
+                needy.then_some(id)
+            });
+            let in_need: BTreeSet<ContainerId> = in_need.collect();
+            self.rescue.look(now.mono, in_need);
+        }
+        if self.rescue.is_empty() || !self.rescue.takes(now.mono) {
+            return None;
+        }
+        self.seal_for_spool(now);
+        // What can be sent is not spooled.
+        if self.outbox.has_slot() {
+            return None;
+        }
+        let rescue = &self.rescue;
+        let action = self.outbox.spool(|containers| rescue.wants(now.mono, containers))?;
+        if Bug::SpoolEarly.is_planted()
+            && let Action::Spool {
+                batch, containers, ..
+            } = &action
+        {
+            self.commit_batch(now.mono, *batch, containers);
+        }
+        Some(action)
+    }
+
+    /// A body that waits for a slot only grows; one with lines to be rescued does not wait long.
+    fn seal_for_spool(&mut self, now: Now) {
+        let open = &self.outbox.open;
+        let waited = |since: Duration| self.draining || since + STALLED_AFTER <= now.mono;
+        if open.since().is_some_and(waited)
+            && !self.outbox.has_slot()
+            && self.rescue.wants(now.mono, self.outbox.open_containers())
+        {
+            self.seal();
+        }
+    }
+
+    /// Reads of those in need, whose turn it is.
+    pub(super) fn read_in_need(&mut self, now: Now) -> bool {
+        if self.over_budget() || !(self.draining || self.rescue.takes(now.mono)) {
+            return false;
+        }
+        let saved = self.saver.last();
+        let age = self.settings.join_age_max;
+        let reads = |id: &ContainerId| {
+            self.follows.get(id).is_some_and(|follow| {
+                let join = follow.tail.join_deadline(age);
+                (follow.reads_on_in_need() && follow.can_act(now.mono, saved))
+                    || join.is_some_and(|at| at <= now.mono)
+            })
+        };
+        let Some(id) = self.rescue.in_turn().find(reads) else {
+            return false;
+        };
+        self.rescue.helped(id);
+        self.step(now, id);
+        true
+    }
+
+    pub(super) fn spooled(&mut self, now: Now, batch: BatchId, stored: bool) {
+        let containers = self.outbox.spooled(batch, stored);
+        match stored {
+            true => self.stats.spooled += 1,
+            false => self.rescue.refused(now.mono),
+        }
+        self.commit_batch(now.mono, batch, &containers);
+    }
+
+    pub(super) fn unspooled(&mut self, now: Now, batch: BatchId, found: Unspooled) {
+        let sent = self.outbox.unspooled(now.mono, batch, found);
+        if let Sent::Damaged(entries) = sent {
+            self.stats.losses += 1;
+            self.stats.spool_lost_entries += u64::from(entries);
+            let notice = Notice::SpoolDamaged { batch, entries };
+            self.actions.push_back(Action::Report(notice));
+        }
+    }
+
+    /// After [`crate::Event::Drain`]: nothing is in need any more that could still be helped.
+    pub(super) fn is_rescued(&self) -> bool {
+        let leaves = |follow: &crate::follow::Follow| {
+            let mut generations = follow.tail.chain.generations().iter();
+            generations.any(|g| g.is_nameless() && g.owes())
+        };
+        !self.follows.values().any(leaves)
+    }
+}
