@@ -251,6 +251,11 @@ impl Follow {
         wanted.filter(|_| !self.blocked || self.is_due(now))
     }
 
+    /// A file is to be identified now.
+    pub fn probes(&self, now: Duration) -> bool {
+        self.probe_wanted(now).is_some()
+    }
+
     /// The generation to be read now.
     fn readable(&self, now: Duration, saved: SaveId) -> Option<(u64, FileHandle)> {
         let generation = self.tail.chain.cursor()?;

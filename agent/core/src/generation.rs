@@ -75,9 +75,11 @@ impl Generation {
         !self.is_done() && (self.closed || behind)
     }
 
-    /// It has no name any more: its bytes go with the descriptor.
+    /// It has no name any more: what of it is not accepted goes with the descriptor, or with the
+    /// memory that it was read into.
     pub fn is_nameless(&self) -> bool {
-        self.listed.is_none() && self.handle.is_some() && self.held
+        let in_memory = self.finished && self.read > 0;
+        self.listed.is_none() && (in_memory || (self.handle.is_some() && self.held))
     }
 
     /// The next rotation deletes it, where rotation keeps `files_max` files.

@@ -4,7 +4,7 @@ mod reading;
 mod rescue;
 mod shipping;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -30,6 +30,8 @@ pub struct Pipeline {
     saver: Saver,
     schedule: Schedule,
     rescue: Rescue,
+    /// Those with files to be identified.
+    unidentified: BTreeSet<ContainerId>,
     reading: Option<(ContainerId, Reading)>,
     actions: VecDeque<Action>,
     join_bytes: usize,
@@ -88,6 +90,7 @@ impl Pipeline {
             follows: BTreeMap::new(),
             saver,
             schedule: Schedule::default(),
+            unidentified: BTreeSet::new(),
             reading: None,
             actions: VecDeque::new(),
             join_bytes: 0,
@@ -184,11 +187,15 @@ impl Pipeline {
             if self.read_in_need(now) {
                 continue;
             }
-            if self.draining || self.is_full() {
+            if self.draining {
                 return None;
             }
-            let id = self.schedule.next(now.mono)?;
-            self.step(now, id);
+            if !self.is_full() {
+                let id = self.schedule.next(now.mono)?;
+                self.step(now, id);
+            } else if !self.probe_new(now) {
+                return None;
+            }
         }
     }
 
@@ -284,8 +291,10 @@ impl Pipeline {
 
     /// No more is read, but for what is about to be lost: for that there is room for a body.
     fn is_full(&self) -> bool {
+        let body = self.settings.batch_bytes_max;
         let reserve = match self.settings.spool {
-            true => self.settings.batch_bytes_max,
+            // Bodies take a little more than their length.
+            true => body + body / 4,
             false => 0,
         };
         self.memory_bytes() + reserve > self.settings.memory_bytes_max

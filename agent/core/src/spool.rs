@@ -9,7 +9,9 @@ use crate::event::{BatchId, ContainerId};
 use crate::follow::Follow;
 
 /// A container is helped when nothing of it was committed for so long.
-pub const STALLED_AFTER: Duration = Duration::from_secs(5);
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// A body with lines of such a container is closed so long after its first line.
+pub const SPOOL_AGE: Duration = Duration::from_secs(1);
 /// How often it is looked which containers are to be helped.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a write that failed (full, disk, floor of free space) the next one is tried.
@@ -159,7 +161,8 @@ impl Follow {
     /// What is read next of it is about to be lost.
     pub fn reads_on_in_need(&self) -> bool {
         let files_max = self.tail.container.files_max;
-        let needy = |g: &crate::generation::Generation| g.is_nameless() || g.is_next_to_go(files_max);
+        let needy =
+            |g: &crate::generation::Generation| g.is_nameless() || g.is_next_to_go(files_max);
         self.tail.chain.cursor().is_some_and(needy)
     }
 }

@@ -87,11 +87,13 @@ impl Pipeline {
                 None => break,
             }
         }
-        if let Some(follow) = self.follows.get_mut(&id)
-            && follow.must_look_again()
-            && (looked || follow.wake.is_none())
-        {
-            follow.rest(now.mono, self.settings.poll_interval_max);
+        if let Some(follow) = self.follows.get_mut(&id) {
+            if follow.must_look_again() && (looked || follow.wake.is_none()) {
+                follow.rest(now.mono, self.settings.poll_interval_max);
+            }
+            if follow.probes(now.mono) {
+                self.unidentified.insert(id);
+            }
         }
         self.after(now, id);
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::Pipeline;
 use crate::event::{Action, BatchId, ContainerId, Notice, Now};
+use crate::follow::Follow;
 use crate::outbox::Sent;
 use crate::planted::Bug;
-use crate::spool::{STALLED_AFTER, Spooled, Unspooled};
+use crate::spool::{SPOOL_AGE, Spooled, Unspooled};
 
 impl Pipeline {
     /// Takes over what an earlier run left in the spool, before anything else happens.
@@ -44,7 +45,9 @@ impl Pipeline {
             return None;
         }
         let rescue = &self.rescue;
-        let action = self.outbox.spool(|containers| rescue.wants(now.mono, containers))?;
+        let action = self
+            .outbox
+            .spool(|containers| rescue.wants(now.mono, containers))?;
         if Bug::SpoolEarly.is_planted()
             && let Action::Spool {
                 batch, containers, ..
@@ -58,7 +61,7 @@ impl Pipeline {
     /// A body that waits for a slot only grows; one with lines to be rescued does not wait long.
     fn seal_for_spool(&mut self, now: Now) {
         let open = &self.outbox.open;
-        let waited = |since: Duration| self.draining || since + STALLED_AFTER <= now.mono;
+        let waited = |since: Duration| self.draining || since + SPOOL_AGE <= now.mono;
         if open.since().is_some_and(waited)
             && !self.outbox.has_slot()
             && self.rescue.wants(now.mono, self.outbox.open_containers())
@@ -89,6 +92,19 @@ impl Pipeline {
         true
     }
 
+    /// What is new is identified though memory is full: it may be what is lost next.
+    pub(super) fn probe_new(&mut self, now: Now) -> bool {
+        while let Some(id) = self.unidentified.pop_first() {
+            let probes = |follow: &Follow| follow.probes(now.mono);
+            if self.follows.get(&id).is_some_and(probes) {
+                self.unidentified.insert(id);
+                self.step(now, id);
+                return true;
+            }
+        }
+        false
+    }
+
     pub(super) fn spooled(&mut self, now: Now, batch: BatchId, stored: bool) {
         let containers = self.outbox.spooled(batch, stored);
         match stored {
@@ -110,7 +126,7 @@ impl Pipeline {
 
     /// After [`crate::Event::Drain`]: nothing is in need any more that could still be helped.
     pub(super) fn is_rescued(&self) -> bool {
-        let leaves = |follow: &crate::follow::Follow| {
+        let leaves = |follow: &Follow| {
             let mut generations = follow.tail.chain.generations().iter();
             generations.any(|g| g.is_nameless() && g.owes())
         };

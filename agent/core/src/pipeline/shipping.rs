@@ -94,6 +94,7 @@ impl Pipeline {
         if over && !self.outbox.holds(id) {
             self.schedule.forget(id);
             self.follows.remove(&id);
+            self.unidentified.remove(&id);
             self.saver.touch();
         }
     }

@@ -14,6 +14,7 @@ mod life;
 mod rotation;
 #[path = "../fixtures/shell.rs"]
 mod shell;
+mod spool;
 #[path = "../fixtures/writer.rs"]
 mod writer;
 
@@ -50,13 +51,15 @@ fn print(shell: &mut Shell, container: usize, numbers: std::ops::Range<usize>, l
 fn assert_lines(shell: &Shell, container: usize, numbers: std::ops::Range<usize>, len: usize) {
     let want: Vec<String> = numbers.map(|n| text(n, len)).collect();
     let arrived = shell.lines(container);
-    let short = |lines: &[String]| -> Vec<String> {
-        lines
-            .iter()
-            .map(|line| line.chars().take(6).collect())
-            .collect()
-    };
-    assert!(arrived == want, "{:?}", short(&arrived));
+    let differs = arrived.iter().zip(&want).position(|(a, b)| a != b);
+    let at = differs.unwrap_or(arrived.len().min(want.len()));
+    let line = |lines: &[String]| lines.get(at).map(|line| line.chars().take(6).collect());
+    let (is, should): (Option<String>, Option<String>) = (line(&arrived), line(&want));
+    let (here, all) = (arrived.len(), want.len());
+    assert!(
+        arrived == want,
+        "{here} lines of {all}, line {at} is {is:?}, not {should:?}"
+    );
 }
 
 /// A log of so many lines that is read, accepted and saved.

@@ -335,7 +335,10 @@ impl World {
             );
             pipeline.audit().expect("invariants");
             let memory = pipeline.gauges().memory_bytes;
-            assert!(memory <= self.budget + (512 << 10), "{memory} bytes are held");
+            assert!(
+                memory <= self.budget + (512 << 10),
+                "{memory} bytes are held"
+            );
         }
     }
 
@@ -376,7 +379,9 @@ impl World {
             Due::Saved(id, _, false) => self.event(Event::SaveFailed(id)),
             Due::Spooled(batch, bodies, stored) => {
                 if stored {
-                    bodies.iter().for_each(|body| self.oracle.promise(&body.bytes));
+                    bodies
+                        .iter()
+                        .for_each(|body| self.oracle.promise(&body.bytes));
                     self.spool.segments.insert(batch, bodies);
                 }
                 self.event(Event::Spooled { batch, stored });
