@@ -13,6 +13,8 @@ use agent_core::Notice;
 use agent_core::stats::{ContainerStatus, Gauges, Stats};
 use serde_json::json;
 
+use crate::spool::Usage;
+
 use crate::config::Admin;
 
 /// Without news for this long the loop is stuck.
@@ -42,6 +44,12 @@ pub struct Snapshot {
     pub save_failed: bool,
     /// Why a refused entry could not be kept.
     pub quarantine_error: Option<String>,
+    /// What the spool holds.
+    pub spool: Usage,
+    /// Why the spool takes no more.
+    pub spool_error: Option<String>,
+    /// While OCI takes nothing: the container that loses lines first, and in how long.
+    pub first_to_lose: Option<(String, Duration)>,
     /// The folder of containers cannot be read.
     pub containers_error: Option<String>,
     /// Descriptors held.
@@ -202,6 +210,14 @@ fn unready(snapshot: &Snapshot) -> Option<String> {
     if let Some(error) = &snapshot.quarantine_error {
         return Some(format!("a refused entry cannot be kept: {error}"));
     }
+    if let Some(error) = &snapshot.spool_error {
+        let first = snapshot.first_to_lose.as_ref();
+        let first = first.map_or_else(String::new, |(name, left)| {
+            let left = jiff::SignedDuration::try_from(*left).unwrap_or_default();
+            format!("; {name} loses its first lines in {left:#}")
+        });
+        return Some(format!("{error}{first}"));
+    }
     snapshot.gauges.denied.then(|| {
         let error = snapshot.send_error.as_deref().unwrap_or("no reason known");
         format!("OCI refuses us: {error}")
@@ -226,6 +242,8 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("refused_attempts", stats.refused),
         ("denied_attempts", stats.denied),
         ("quarantined_entries", stats.quarantined),
+        ("spooled_batches", stats.spooled),
+        ("spool_lost_entries", stats.spool_lost_entries),
         ("checkpoints", stats.saves),
         ("checkpoint_failures", stats.saves_failed),
         ("losses", stats.losses),
@@ -238,6 +256,8 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("memory_bytes", gauges.memory_bytes as u64),
         ("in_flight_batches", gauges.in_flight as u64),
         ("queued_batches", gauges.queued as u64),
+        ("spool_batches", snapshot.spool.segments as u64),
+        ("spool_bytes", snapshot.spool.bytes),
         ("lag_bytes", gauges.lag_bytes),
         ("open_files", snapshot.open_files as u64),
         ("held_file_bytes", snapshot.held_bytes),
@@ -288,6 +308,14 @@ fn status(snapshot: &Snapshot) -> String {
         "lag_bytes": gauges.lag_bytes,
         "memory_bytes": gauges.memory_bytes,
         "lost_bytes": stats.lost_bytes,
+        "spool": {
+            "batches": snapshot.spool.segments,
+            "bytes": snapshot.spool.bytes,
+            "error": snapshot.spool_error,
+        },
+        "first_to_lose": snapshot.first_to_lose.as_ref().map(|(name, left)| {
+            json!({ "container": name, "seconds": left.as_secs() })
+        }),
         "containers": containers,
         "left_out": left_out,
         "losses": losses,

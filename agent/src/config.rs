@@ -44,6 +44,8 @@ pub struct Config {
     pub memory_budget_bytes: u64,
     /// `[limits]`
     pub limits: Limits,
+    /// `[spool] max_bytes`: what is about to be lost in an outage, on disk; 0 = no spool.
+    pub spool_bytes_max: u64,
     /// `[quarantine] max_bytes`: refused entries on disk.
     pub quarantine_bytes_max: u64,
     /// `[admin]`

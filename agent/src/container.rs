@@ -43,6 +43,41 @@ pub struct HostDescription {
     pub auto_remove: bool,
 }
 
+/// How a log is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// A file is rotated when it is as long, bytes.
+    pub bytes_max: u64,
+    /// Files kept, the current one included.
+    pub files_max: u32,
+}
+
+impl HostDescription {
+    /// How json-file rotates (moby `jsonfilelog.go`: `max-size` in units of 1024, `max-file` 1
+    /// unless it is said); `None` when it does not.
+    pub fn rotation(&self) -> Option<Rotation> {
+        let option = |name: &str| self.options.get(name).map(|text| text.trim());
+        let bytes_max = option("max-size").and_then(bytes)?;
+        let files_max = option("max-file").map_or(Some(1), |files| files.parse().ok())?;
+        Some(Rotation {
+            bytes_max,
+            files_max,
+        })
+    }
+}
+
+/// A size as docker/go-units `RAMInBytes` reads it: "10m", "10mb", "1.5g", "500".
+fn bytes(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = lower.split_at(digits.unwrap_or(lower.len()));
+    let unit = unit.trim().trim_end_matches('b').trim_end_matches('i');
+    let exponent = ["", "k", "m", "g", "t", "p"].iter().position(|it| *it == unit)?;
+    let number: f64 = number.parse().ok()?;
+    let bytes = number * 1024f64.powi(i32::try_from(exponent).ok()?);
+    (bytes >= 1.0).then_some(bytes as u64)
+}
+
 impl Description {
     /// Whether the driver is one whose files can be read. An unknown driver is given the benefit
     /// of the doubt: the folder will show.

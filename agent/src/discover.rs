@@ -8,7 +8,7 @@ use std::time::Duration;
 use agent_core::{Container, ContainerId};
 
 use crate::config::{NameFilter, Source};
-use crate::container::{Description, describe, short_id};
+use crate::container::{Description, Rotation, describe, short_id};
 use crate::folder::FolderState;
 use crate::listing;
 
@@ -77,6 +77,9 @@ impl Known {
             name: self.name(id),
             created: description.map_or_else(String::new, |it| it.created.clone()),
             removed: false,
+            files_max: description
+                .and_then(|it| it.host.rotation())
+                .map_or(0, |rotation| rotation.files_max),
         }
     }
 }
@@ -197,8 +200,15 @@ impl Discovery {
                 name: short_id(id),
                 created: String::new(),
                 removed: true,
+                files_max: 0,
             },
         }
+    }
+
+    /// How its log is rotated.
+    pub fn rotation(&self, id: ContainerId) -> Option<Rotation> {
+        let known = self.known.get(&id)?;
+        known.description.as_ref()?.host.rotation()
     }
 
     /// Of those that are gone, only these are of interest still.

@@ -3,6 +3,7 @@
 
 mod look;
 mod report;
+mod spooling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
@@ -14,11 +15,13 @@ use agent_core::{
 
 use crate::admin::Board;
 use crate::discover::Discovery;
+use crate::forecast::Forecast;
 use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
 use crate::quarantine::Quarantine;
 use crate::sender::Sender;
+use crate::spool::{self, Request, Usage};
 use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
 
@@ -38,6 +41,8 @@ pub enum Message {
     Sent(BatchId, Outcome, Option<String>),
     /// A checkpoint is on disk, or is not.
     Saved(SaveId, bool),
+    /// The spool did something, and holds so much now.
+    Spool(spool::Answer, Usage),
     /// Something happened in the folders.
     Sighted(BTreeSet<Sighting>),
     /// Stop.
@@ -72,6 +77,8 @@ pub struct Engine {
     pub min_free: MinFree,
     /// Where refused entries are kept.
     pub quarantine: Quarantine,
+    /// The way to the spool, if there is one.
+    pub spool: Option<Channel<Request>>,
     /// How long a drain may take.
     pub grace: Duration,
     /// Times are counted from here.
@@ -92,6 +99,9 @@ struct Agenda {
     /// What the service said of batches that it refuses.
     refusals: BTreeMap<BatchId, String>,
     quarantine_error: Option<String>,
+    spool_usage: Usage,
+    spool_error: Option<String>,
+    forecast: Forecast,
     containers_error: Option<String>,
     held: Held,
     evicted_bytes: u64,
@@ -163,6 +173,7 @@ impl Engine {
                     Event::SaveFailed(id)
                 });
             }
+            Message::Spool(answer, usage) => self.spool_answered(answer, usage, agenda),
             Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
             Message::Drain => {
                 tracing::info!("stopping: sending what was read");
@@ -318,9 +329,22 @@ impl Engine {
                     });
                 }
                 Action::Quarantine { batch, body } => self.quarantine(batch, &body, agenda),
+                Action::Spool {
+                    batch,
+                    containers,
+                    bodies,
+                } => self.ask_spool(Request::Keep {
+                    batch,
+                    containers,
+                    bodies,
+                }),
+                Action::Unspool(batch) => self.ask_spool(Request::Find(batch)),
                 Action::Forget(batch) => {
                     agenda.refusals.remove(&batch);
                     self.sender.forget(batch);
+                    if agenda.spool_usage.segments > 0 {
+                        self.ask_spool(Request::Forget(batch));
+                    }
                 }
                 Action::Save { id, bytes } => {
                     if self.saves.send(Save { id, bytes }).is_err() {

@@ -10,6 +10,7 @@ mod disk;
 mod engine;
 mod files;
 mod folder;
+mod forecast;
 mod heartbeat;
 mod host;
 mod listing;
@@ -19,6 +20,7 @@ mod priority;
 mod quarantine;
 mod run;
 mod sender;
+mod spool;
 mod store;
 mod watch;
 

@@ -17,6 +17,7 @@ use crate::engine::{Engine, Message};
 use crate::files::Files;
 use crate::quarantine::Quarantine;
 use crate::sender::Sender;
+use crate::spool::{self, Answer, Request, Spool};
 use crate::store::{self, Save, Store};
 use crate::watch::Watch;
 use crate::{heartbeat, host, memory, priority};
@@ -35,7 +36,7 @@ pub fn run(config: &Config) -> Result<()> {
     priority::stand_back(config.limits.nice);
     let open_files_max = priority::open_files_max(config.source.open_files_max);
     let store = Store::open(&config.state.dir)?;
-    let core = pipeline(config, &store)?;
+    let mut core = pipeline(config, &store)?;
     let runtime = runtime()?;
     let client = log_client(config, &runtime)?;
     let (outbox, inbox) = mpsc::channel();
@@ -59,6 +60,7 @@ pub fn run(config: &Config) -> Result<()> {
         let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
         runtime.spawn(beating);
     }
+    let spool = spool(config, &mut core, &outbox)?;
     let log_id = config.logging.log_id.clone();
     let sender = Sender::new(
         runtime.handle().clone(),
@@ -86,12 +88,37 @@ pub fn run(config: &Config) -> Result<()> {
         held_bytes_max: config.source.held_bytes_max,
         min_free: config.limits.min_free,
         quarantine: Quarantine::new(&config.state.dir, config.quarantine_bytes_max),
+        spool,
         grace: config.grace,
         started,
     };
     engine.run();
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Opens the spool: what is in it is sent first, also when no more may go into it.
+fn spool(
+    config: &Config,
+    core: &mut Pipeline,
+    outbox: &mpsc::Sender<Message>,
+) -> Result<Option<mpsc::Sender<Request>>> {
+    let (dir, floor) = (&config.state.dir, config.limits.min_free);
+    let spool = Spool::open(dir, config.spool_bytes_max, floor)
+        .with_context(|| format!("the spool in {} cannot be opened", dir.display()))?;
+    let found = spool.found();
+    if config.spool_bytes_max == 0 && found.is_empty() {
+        return Ok(None);
+    }
+    if !found.is_empty() {
+        tracing::info!(batches = found.len(), "sending what is in the spool");
+    }
+    core.adopt(&found);
+    let usage = spool.usage();
+    let answers = outbox.clone();
+    let tell = move |answer, usage| answers.send(Message::Spool(answer, usage)).is_ok();
+    tell(Answer::Forgotten, usage);
+    Ok(Some(spool::start(spool, tell)?))
 }
 
 /// What sends.
@@ -227,6 +254,7 @@ fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
         poll_interval_max: source.poll_interval_max,
         join_age_max: source.join_age_max,
         save_interval: config.state.save_interval,
+        spool: config.spool_bytes_max > 0,
         bytes_per_second_max: config.send.bytes_per_second_max,
         seed,
     })

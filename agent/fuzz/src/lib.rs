@@ -16,14 +16,17 @@ mod events;
 mod input;
 mod joiner;
 mod line_splitter;
+#[path = "../../src/spool/segment.rs"]
+mod segment;
 #[path = "../../core/tests/fixtures/shell.rs"]
 mod shell;
+mod spool;
 
 /// Runs one input.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name: also the names of their folders of inputs.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("chain", chain::run),
     ("checkpoint", checkpoint::run),
     ("docker_line", docker_line::run),
@@ -31,4 +34,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("events", events::run),
     ("joiner", joiner::run),
     ("line_splitter", line_splitter::run),
+    ("spool", spool::run),
 ];

@@ -40,6 +40,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
     let send = send(resolver);
     let memory = resolver.size("memory.budget", 1, 1 << 40);
     let limits = limits(resolver);
+    let spool = resolver.size("spool.max_bytes", 0, 1 << 40);
     let quarantine = resolver.size("quarantine.max_bytes", 0, 1 << 40);
     let admin = admin(resolver, state.as_ref().map(|state| state.dir.as_path()));
     let heartbeat = resolver.duration("heartbeat.every", SECOND / 10, DAY);
@@ -54,6 +55,7 @@ pub(super) fn config(resolver: &mut Resolver) -> Option<Config> {
         send: send?,
         memory_budget_bytes: memory?,
         limits: limits?,
+        spool_bytes_max: spool?,
         quarantine_bytes_max: quarantine?,
         admin,
         heartbeat,

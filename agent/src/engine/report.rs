@@ -80,12 +80,19 @@ impl Engine {
                     "a compressed log file is damaged"
                 );
             }
+            Notice::SpoolDamaged { batch, entries } => tracing::error!(
+                segment = batch.0,
+                entries,
+                "entries are lost: the spool did not keep them"
+            ),
             Notice::Opened { .. } => {}
         }
     }
 
-    pub(super) fn put_up(&mut self, agenda: &Agenda) {
+    pub(super) fn put_up(&mut self, agenda: &mut Agenda) {
         let containers = self.core.containers();
+        let gauges = self.core.gauges();
+        self.look_ahead(&containers, &gauges, agenda);
         let ids: BTreeSet<ContainerId> = containers.iter().map(|it| it.id).collect();
         self.discovery.keep_departed(|id| ids.contains(&id));
         let left_out = self
@@ -102,7 +109,7 @@ impl Engine {
         self.board.put_up(Snapshot {
             at: self.started.elapsed(),
             stats: self.core.stats().clone(),
-            gauges: self.core.gauges(),
+            gauges,
             containers,
             left_out: left_out.chain(unreadable).collect(),
             held_bytes: agenda.held.kept_bytes,
@@ -111,6 +118,9 @@ impl Engine {
             send_error: self.sender.last_error(),
             save_failed: agenda.last_save_failed,
             quarantine_error: agenda.quarantine_error.clone(),
+            spool: agenda.spool_usage,
+            spool_error: agenda.spool_error.clone(),
+            first_to_lose: agenda.forecast.first(),
             containers_error: agenda.containers_error.clone(),
             open_files: self.files.open_count(),
             watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),

@@ -1,0 +1,25 @@
+//! A segment's bytes: understood whole or refused, and what is understood is written again the
+//! same.
+
+use crate::segment::{decode, encode, header};
+
+pub fn run(data: &[u8]) {
+    check(data);
+    // Behind a right first line, so that the search reaches what stands behind it.
+    let crc = crc32fast::hash(data);
+    let first = format!("platform-agent spool 1 {crc:08x} {}\n", data.len());
+    check(&[first.as_bytes(), data].concat());
+}
+
+fn check(file: &[u8]) {
+    let Ok(bodies) = decode(file) else {
+        return;
+    };
+    let said = header(file).expect("it was read");
+    let bytes: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+    assert_eq!(said.bytes(), bytes as u64);
+    let again = encode(&[], &bodies);
+    let read = decode(&again).expect("our own");
+    assert!(read.iter().map(|body| &body.bytes).eq(bodies.iter().map(|body| &body.bytes)));
+    assert!(decode(&again[..again.len() - 1]).is_err());
+}

@@ -1,0 +1,104 @@
+#![allow(clippy::unwrap_used)]
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use super::*;
+
+const BATCH: BatchId = BatchId(7);
+
+fn bodies() -> Vec<Body> {
+    vec![Body {
+        bytes: Arc::new(br#"{"logEntryBatches":[]}"#.to_vec()),
+        entries: 3,
+    }]
+}
+
+fn open(state: &Path, bytes_max: u64) -> Spool {
+    Spool::open(state, bytes_max, "0".parse().unwrap()).unwrap()
+}
+
+fn text(found: Unspooled) -> Option<Vec<u8>> {
+    match found {
+        Unspooled::Found(bodies) => Some(bodies[0].bytes.to_vec()),
+        _ => None,
+    }
+}
+
+#[test]
+fn t58_what_is_kept_is_found_by_the_next_agent_and_gone_when_it_is_sent() {
+    let state = tempfile::tempdir().unwrap();
+    let mut spool = open(state.path(), 1 << 20);
+    spool.keep(BATCH, &[ContainerId([1; 32])], &bodies()).unwrap();
+    let mode = fs::metadata(spool.path(BATCH)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut spool = open(state.path(), 1 << 20);
+    let bytes = bodies()[0].bytes.len();
+    let found = Spooled {
+        batch: BATCH,
+        entries: 3,
+        bytes,
+    };
+    assert_eq!(spool.found(), [found]);
+    assert_eq!(text(spool.find(BATCH)), Some(bodies()[0].bytes.to_vec()));
+    spool.forget(BATCH);
+    assert_eq!(spool.usage(), Usage::default());
+    assert!(open(state.path(), 1 << 20).found().is_empty());
+}
+
+#[test]
+fn t58_it_has_a_bound_and_respects_the_floor_of_free_disk() {
+    let state = tempfile::tempdir().unwrap();
+    let mut spool = open(state.path(), 10);
+    let error = spool.keep(BATCH, &[], &bodies()).unwrap_err();
+    assert!(error.to_string().contains("spool.max_bytes"), "{error}");
+    let mut spool = Spool::open(state.path(), 1 << 20, "100%".parse().unwrap()).unwrap();
+    let error = spool.keep(BATCH, &[], &bodies()).unwrap_err();
+    assert!(error.to_string().contains("limits.min_free"), "{error}");
+    assert!(open(state.path(), 1 << 20).found().is_empty());
+}
+
+#[test]
+fn t58_any_prefix_of_writing_leaves_a_whole_segment_or_none() {
+    let state = tempfile::tempdir().unwrap();
+    let mut spool = open(state.path(), 1 << 20);
+    let file = segment::encode(&[], &bodies());
+    let name = name_of(BATCH);
+    let steps = keeping(&name);
+    for taken in 0..=steps.len() {
+        // Power is cut behind each step; a file that was not synced is empty or torn.
+        perform(&steps[..taken], &spool.folder, &file).unwrap();
+        let synced = taken > 2;
+        if taken == 2 {
+            for len in 0..file.len() {
+                fs::write(spool.folder.join(NEW), &file[..len]).unwrap();
+                assert!(open(state.path(), 1 << 20).found().is_empty());
+            }
+        }
+        let mut after = open(state.path(), 1 << 20);
+        match after.found().len() {
+            0 => assert!(taken < 4),
+            _ => assert!(synced && text(after.find(BATCH)).is_some()),
+        }
+        after.forget(BATCH);
+    }
+    spool.keep(BATCH, &[], &bodies()).unwrap();
+    assert!(text(spool.find(BATCH)).is_some());
+}
+
+#[test]
+fn t58_a_damaged_segment_is_set_aside_and_one_of_another_release_is_left() {
+    let state = tempfile::tempdir().unwrap();
+    let mut spool = open(state.path(), 1 << 20);
+    spool.keep(BATCH, &[], &bodies()).unwrap();
+    let whole = fs::read(spool.path(BATCH)).unwrap();
+    let newer = String::from_utf8_lossy(&whole).replace("spool 1", "spool 2");
+    fs::write(spool.path(BATCH), newer).unwrap();
+    assert!(matches!(spool.find(BATCH), Unspooled::Unreadable));
+    fs::write(spool.path(BATCH), &whole[..whole.len() - 1]).unwrap();
+    let mut spool = open(state.path(), 1 << 20);
+    assert_eq!(spool.found().len(), 1);
+    assert!(matches!(spool.find(BATCH), Unspooled::Damaged));
+    assert!(spool.path(BATCH).with_extension("damaged").exists());
+    assert!(matches!(spool.find(BATCH), Unspooled::Damaged));
+    assert_eq!(spool.usage(), Usage::default());
+}

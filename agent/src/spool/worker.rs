@@ -1,0 +1,74 @@
+//! The thread that works on the spool: fsync may take long.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use agent_core::spool::{Body, Unspooled};
+use agent_core::{BatchId, ContainerId};
+
+use super::{Spool, SpoolError, Usage};
+
+/// What it is asked to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Keep a batch.
+    Keep {
+        /// Its number.
+        batch: BatchId,
+        /// Whose entries are in it.
+        containers: Vec<ContainerId>,
+        /// Its bodies.
+        bodies: Vec<Body>,
+    },
+    /// Read a batch.
+    Find(BatchId),
+    /// Remove a batch.
+    Forget(BatchId),
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub enum Answer {
+    /// A batch is kept, or not.
+    Kept(BatchId, Result<(), SpoolError>),
+    /// What was found of a batch.
+    Found(BatchId, Unspooled),
+    /// A batch is removed.
+    Forgotten,
+}
+
+/// Starts the thread; it ends when nobody asks any more, or nobody listens.
+///
+/// # Errors
+/// When the kernel gives no thread.
+pub fn start(
+    mut spool: Spool,
+    tell: impl Fn(Answer, Usage) -> bool + Send + 'static,
+) -> io::Result<Sender<Request>> {
+    let (requests, inbox) = channel();
+    let work = move || work(&mut spool, &inbox, tell);
+    std::thread::Builder::new()
+        .name("spool".to_owned())
+        .spawn(work)?;
+    Ok(requests)
+}
+
+fn work(spool: &mut Spool, inbox: &Receiver<Request>, tell: impl Fn(Answer, Usage) -> bool) {
+    while let Ok(request) = inbox.recv() {
+        let answer = match request {
+            Request::Keep {
+                batch,
+                containers,
+                bodies,
+            } => Answer::Kept(batch, spool.keep(batch, &containers, &bodies)),
+            Request::Find(batch) => Answer::Found(batch, spool.find(batch)),
+            Request::Forget(batch) => {
+                spool.forget(batch);
+                Answer::Forgotten
+            }
+        };
+        if !tell(answer, spool.usage()) {
+            return;
+        }
+    }
+}
