@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::bisect::halve;
 use crate::event::{Action, BatchId, ContainerId, Outcome};
+use crate::lane::{Lane, Rate, Turns, prompt_memory};
+use crate::limits::BATCH_BYTES_MIN;
 use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
 
@@ -21,6 +23,7 @@ struct Sealed {
     pieces: VecDeque<Piece>,
     entries: u32,
     bytes: usize,
+    lane: Lane,
     attempts: u32,
     busy: Busy,
     not_before: Duration,
@@ -76,35 +79,46 @@ pub struct Settled {
 /// The way out.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The body being built.
-    pub open: Batch,
-    open_containers: Vec<ContainerId>,
+    /// The bodies being built, by lane.
+    pub open: [Open; 2],
     sealed: BTreeMap<BatchId, Sealed>,
     gate: Gate,
     next: u64,
     /// Memory of accepted bodies, for those to come.
     spares: Vec<Vec<u8>>,
-    in_flight: usize,
-    in_flight_max: usize,
-    batch_bytes_max: usize,
+    turns: Turns,
+    bytes_max: [usize; 2],
     rate: Rate,
     /// Bodies accepted so far.
     accepted: u64,
 }
 
-/// A token bucket over body bytes; it may go into debt by one body.
+/// A body being built.
 #[derive(Debug)]
-struct Rate {
-    per_second: u64,
-    free_at: Duration,
+pub struct Open {
+    /// What is in it.
+    pub batch: Batch,
+    containers: Vec<ContainerId>,
 }
 
-impl Rate {
-    fn take(&mut self, now: Duration, bytes: usize) {
-        if self.per_second > 0 {
-            let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
-            self.free_at = self.free_at.max(now) + cost;
+impl Open {
+    fn new(body: Vec<u8>) -> Self {
+        Self {
+            batch: Batch::new(body),
+            containers: Vec::new(),
         }
+    }
+
+    /// The container's entries are in it.
+    pub fn touch(&mut self, container: ContainerId) {
+        if self.containers.last() != Some(&container) && !self.holds(container) {
+            self.containers.push(container);
+        }
+    }
+
+    /// It holds entries of this container.
+    pub fn holds(&self, container: ContainerId) -> bool {
+        self.containers.contains(&container)
     }
 }
 
@@ -112,58 +126,60 @@ impl Outbox {
     /// An empty outbox.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            open: Batch::new(Vec::with_capacity(BODY_BYTES_START)),
-            open_containers: Vec::new(),
+            open: [0, 1].map(|_| Open::new(Vec::with_capacity(BODY_BYTES_START))),
             sealed: BTreeMap::new(),
             gate: Gate::new(settings.seed),
             next: 1,
             spares: Vec::new(),
-            in_flight: 0,
-            in_flight_max: settings.in_flight_max.max(1),
-            batch_bytes_max: settings.batch_bytes_max,
-            rate: Rate {
-                per_second: settings.bytes_per_second_max,
-                free_at: Duration::ZERO,
-            },
+            turns: Turns::new(settings.in_flight_max),
+            bytes_max: [
+                prompt_memory(settings.memory_bytes_max).min(settings.batch_bytes_max),
+                settings.batch_bytes_max,
+            ]
+            .map(|bytes| bytes.max(BATCH_BYTES_MIN)),
+            rate: Rate::new(settings.bytes_per_second_max),
             accepted: 0,
         }
     }
 
-    /// The container's entries are in the open body.
-    pub fn touch(&mut self, container: ContainerId) {
-        if self.open_containers.last() != Some(&container)
-            && !self.open_containers.contains(&container)
-        {
-            self.open_containers.push(container);
-        }
+    /// Bytes of a body of this lane at most.
+    pub fn bytes_max(&self, lane: Lane) -> usize {
+        self.bytes_max[lane as usize]
     }
 
-    /// The open body holds entries of this container.
+    /// An open body holds entries of this container.
     pub fn holds(&self, container: ContainerId) -> bool {
-        self.open_containers.contains(&container)
+        self.open.iter().any(|open| open.holds(container))
     }
 
-    /// Closes the open body: its number and the containers with entries in it. `None` if empty.
-    pub fn seal(&mut self) -> Option<(BatchId, Vec<ContainerId>)> {
-        let entries = self.open.entries();
+    /// Closes an open body: its number and the containers with entries in it. `None` if empty.
+    pub fn seal(&mut self, lane: Lane) -> Option<(BatchId, Vec<ContainerId>)> {
+        let open = &self.open[lane as usize].batch;
+        let entries = open.entries();
         if entries == 0 {
             return None;
         }
         // Behind, the next body will be a full one too; caught up, memory is given back.
-        let is_behind = self.is_large(self.open.len());
-        if !is_behind {
-            self.spares.clear();
-        }
-        let next = self.spares.pop().unwrap_or_else(|| {
-            Vec::with_capacity(match is_behind {
-                true => self.batch_bytes_max,
-                false => BODY_BYTES_START,
-            })
-        });
-        let body = std::mem::replace(&mut self.open, Batch::new(next)).seal();
+        let next = match (lane, self.is_large(open.len())) {
+            (Lane::Prompt, _) => None,
+            (Lane::Bulk, true) => {
+                let large = || Vec::with_capacity(self.bytes_max[Lane::Bulk as usize]);
+                Some(self.spares.pop().unwrap_or_else(large))
+            }
+            (Lane::Bulk, false) => {
+                self.spares.clear();
+                None
+            }
+        };
+        let next = next.unwrap_or_else(|| Vec::with_capacity(BODY_BYTES_START));
+        let Open { batch, containers } =
+            std::mem::replace(&mut self.open[lane as usize], Open::new(next));
+        let body = batch.seal();
         let id = BatchId(self.next);
         self.next += 1;
-        let containers = std::mem::take(&mut self.open_containers);
+        if !self.sealed.values().any(|sealed| sealed.lane == lane) {
+            self.turns.join(lane);
+        }
         let sealed = Sealed {
             entries,
             bytes: body.len(),
@@ -171,6 +187,7 @@ impl Outbox {
                 body: Arc::new(body),
                 entries,
             }]),
+            lane,
             attempts: 0,
             busy: Busy::No,
             not_before: Duration::ZERO,
@@ -183,34 +200,41 @@ impl Outbox {
 
     /// A body of this length was not sealed by age.
     fn is_large(&self, bytes: usize) -> bool {
-        bytes >= self.batch_bytes_max / 2
+        bytes >= self.bytes_max(Lane::Bulk) / 2
     }
 
     /// Bytes held, the open body's possible growth included.
     pub fn memory_bytes(&self) -> usize {
-        let sealed: usize = self
-            .sealed
-            .values()
-            .flat_map(|sealed| &sealed.pieces)
-            .map(|piece| piece.body.capacity())
-            .sum();
         let spares: usize = self.spares.iter().map(Vec::capacity).sum();
-        sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
+        let lanes: usize = Lane::ALL.map(|lane| self.lane_bytes(lane)).iter().sum();
+        spares + lanes
+    }
+
+    /// Bytes of a lane's bodies.
+    pub fn lane_bytes(&self, lane: Lane) -> usize {
+        let open = self.open[lane as usize].batch.memory_bytes();
+        let open = match lane {
+            Lane::Prompt => open,
+            Lane::Bulk => open.max(self.bytes_max(lane)),
+        };
+        let sealed = self.sealed.values().filter(|sealed| sealed.lane == lane);
+        let pieces = sealed.flat_map(|sealed| &sealed.pieces);
+        open + pieces.map(|piece| piece.body.capacity()).sum::<usize>()
     }
 
     /// Batches being sent, and all that are sealed.
     pub fn counts(&self) -> (usize, usize) {
-        (self.in_flight, self.sealed.len())
+        (self.turns.in_flight(), self.sealed.len())
     }
 
-    /// A body that is sealed now would be sent now.
-    pub fn has_slot(&self) -> bool {
-        self.in_flight < self.in_flight_max && self.gate.is_open()
+    /// A body of this lane that is sealed now would be sent now.
+    pub fn has_slot(&self, lane: Lane) -> bool {
+        self.turns.has_slot(lane) && self.gate.is_open()
     }
 
     /// No entry is in memory.
     pub fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.open.entries() == 0
+        self.sealed.is_empty() && self.open.iter().all(|open| open.batch.entries() == 0)
     }
 
     /// The way to the service.
@@ -218,30 +242,39 @@ impl Outbox {
         &self.gate
     }
 
-    /// The next body to send, oldest first.
+    /// The next body to send, the oldest of the lane whose turn it is.
     pub fn send(&mut self, now: Duration) -> Option<Action> {
-        if self.in_flight >= self.in_flight_max || now < self.rate.free_at {
+        if !self.gate.is_open() && (self.turns.in_flight() > 0 || now < self.gate.until()) {
             return None;
         }
-        if !self.gate.is_open() && (self.in_flight > 0 || now < self.gate.until()) {
-            return None;
-        }
-        let accepted = self.accepted;
-        let ready = |sealed: &Sealed| {
-            sealed.busy == Busy::No && (sealed.not_before <= now || sealed.is_proved(accepted))
-        };
-        let (&batch, sealed) = self.sealed.iter_mut().find(|(_, sealed)| ready(sealed))?;
+        let mut order = self.turns.order().into_iter();
+        let batch = order.find_map(|lane| self.ready(now, lane))?;
+        let sealed = self.sealed.get_mut(&batch)?;
         let piece = sealed.pieces.front()?;
         sealed.busy = Busy::Sending;
         sealed.attempts += 1;
-        self.in_flight += 1;
-        self.rate.take(now, piece.body.len());
+        self.turns.begin(sealed.lane, piece.body.len());
+        self.rate.take(now, sealed.lane, piece.body.len());
         Some(Action::Send {
             batch,
             attempt: sealed.attempts,
             body: Arc::clone(&piece.body),
             entries: piece.entries,
         })
+    }
+
+    /// The oldest body of a lane that may be sent now.
+    fn ready(&self, now: Duration, lane: Lane) -> Option<BatchId> {
+        if !self.turns.has_slot(lane) || now < self.rate.free_at(lane) {
+            return None;
+        }
+        let is_ready = |sealed: &Sealed| {
+            sealed.lane == lane
+                && sealed.busy == Busy::No
+                && (sealed.not_before <= now || sealed.is_proved(self.accepted))
+        };
+        let found = self.sealed.iter().find(|(_, sealed)| is_ready(sealed));
+        found.map(|(&batch, _)| batch)
     }
 
     /// Takes note of an attempt's outcome.
@@ -253,7 +286,7 @@ impl Outbox {
             return Sent::Open;
         }
         sealed.busy = Busy::No;
-        self.in_flight -= 1;
+        self.turns.end(sealed.lane);
         self.gate.note(now, outcome);
         match outcome {
             Outcome::Accepted => {
@@ -311,20 +344,21 @@ impl Outbox {
     /// When [`Outbox::send`] may have something that it has not now; `None` while it waits for an
     /// outcome, or has nothing.
     pub fn deadline(&self) -> Option<Duration> {
-        if self.in_flight >= self.in_flight_max || (!self.gate.is_open() && self.in_flight > 0) {
+        if !self.gate.is_open() && self.turns.in_flight() > 0 {
             return None;
         }
         let idle = self
             .sealed
             .values()
-            .filter(|sealed| sealed.busy == Busy::No);
-        let ready = idle.map(|sealed| sealed.not_before).min()?;
+            .filter(|sealed| sealed.busy == Busy::No && self.turns.has_slot(sealed.lane));
+        let free = |sealed: &Sealed| sealed.not_before.max(self.rate.free_at(sealed.lane));
+        let ready = idle.map(free).min()?;
         let gate = if self.gate.is_open() {
             Duration::ZERO
         } else {
             self.gate.until()
         };
-        Some(ready.max(gate).max(self.rate.free_at))
+        Some(ready.max(gate))
     }
 }
 

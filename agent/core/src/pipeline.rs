@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::event::{Action, Chunk, ContainerId, Event, Notice, Now};
 use crate::follow::{Follow, Reading};
+use crate::lane::{Lane, prompt_memory};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::saver::Saver;
@@ -166,10 +167,11 @@ impl Pipeline {
                     bytes: self.checkpoint().encode(),
                 });
             }
-            if self.draining || self.reading.is_some() || self.is_full() {
+            if self.draining || self.reading.is_some() || self.is_full(Lane::Prompt) {
                 return None;
             }
-            let id = self.schedule.next(now.mono)?;
+            let bulk = !self.is_full(Lane::Bulk);
+            let id = self.schedule.next(now.mono, bulk)?;
             self.step(now, id);
         }
     }
@@ -181,20 +183,21 @@ impl Pipeline {
         } else {
             self.settings.save_interval
         };
-        let seal = self
-            .outbox
-            .open
-            .since()
-            .map(|since| since + self.settings.batch_age_max);
-        let seal = seal.filter(|_| self.outbox.has_slot());
+        let seal = |lane: Lane| {
+            let since = self.outbox.open[lane as usize].batch.since();
+            since
+                .filter(|_| self.outbox.has_slot(lane))
+                .map(|since| since + self.settings.batch_age_max)
+        };
         let timer = self
             .schedule
             .deadline()
-            .filter(|_| !self.draining && !self.is_full());
+            .filter(|_| !self.draining && !self.is_full(Lane::Prompt));
         [
             self.outbox.deadline(),
             self.saver.deadline(interval),
-            seal,
+            seal(Lane::Prompt),
+            seal(Lane::Bulk),
             timer,
         ]
         .into_iter()
@@ -257,8 +260,18 @@ impl Pipeline {
             .collect()
     }
 
-    fn is_full(&self) -> bool {
-        self.outbox.memory_bytes() + self.join_bytes > self.settings.memory_bytes_max
+    /// There is no memory for what would be read: some of it is for the prompt lane alone.
+    fn is_full(&self, lane: Lane) -> bool {
+        let (max, kept) = (
+            self.settings.memory_bytes_max,
+            prompt_memory(self.settings.memory_bytes_max),
+        );
+        let bytes = self.outbox.memory_bytes() + self.join_bytes;
+        let prompt = self.outbox.lane_bytes(Lane::Prompt);
+        match lane {
+            Lane::Prompt => prompt >= kept && bytes > max,
+            Lane::Bulk => bytes - prompt > max.saturating_sub(kept),
+        }
     }
 
     fn checkpoint(&self) -> Checkpoint {

@@ -9,6 +9,7 @@ mod arrival;
 mod compression;
 mod content;
 mod delivery;
+mod fairness;
 mod identity;
 mod life;
 mod rotation;
