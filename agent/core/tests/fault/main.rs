@@ -12,6 +12,7 @@ mod delivery;
 mod fairness;
 mod identity;
 mod life;
+mod outage;
 mod rotation;
 #[path = "../fixtures/shell.rs"]
 mod shell;
