@@ -100,8 +100,10 @@ impl Spool {
             let file = File::open(self.path(batch)).ok();
             let header = file.and_then(|file| segment::header(file).ok());
             let header = header.unwrap_or_default();
+            let ids = header.containers.iter();
             Spooled {
                 batch,
+                containers: ids.filter_map(|id| ContainerId::from_hex(id)).collect(),
                 entries: header.entries(),
                 bytes: usize::try_from(header.bytes()).unwrap_or(usize::MAX),
             }

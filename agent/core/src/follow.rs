@@ -9,6 +9,7 @@ use crate::chain::{Change, View};
 use crate::event::{Action, Chunk, Container, FileHandle, Listed, Listing, SaveId};
 use crate::file_id::Fingerprint;
 use crate::generation::Generation;
+use crate::lane::Lane;
 use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX};
 use crate::probe::{Identified, Probe};
 use crate::settings::Settings;
@@ -41,6 +42,8 @@ pub enum Reading {
 pub struct Follow {
     /// Its log.
     pub tail: Tail,
+    /// The way its lines go.
+    pub lane: Lane,
     /// When it is to be looked at again; `None` when it waits for an event.
     pub wake: Option<Duration>,
     /// How long to wait after the next look that finds nothing.
@@ -93,6 +96,7 @@ impl Follow {
     pub fn new(tail: Tail, interval: Duration) -> Self {
         Self {
             tail,
+            lane: Lane::default(),
             wake: None,
             interval,
             blocked: false,

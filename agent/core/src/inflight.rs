@@ -33,6 +33,8 @@ pub struct Position {
     pub groups: [Option<GroupMark>; 2],
     /// Time of the last line.
     pub last_time: Vec<u8>,
+    /// [`crate::tail::Tail::read_bytes`] up to there.
+    pub read_bytes: u64,
 }
 
 impl Position {
@@ -46,6 +48,7 @@ impl Position {
         }
         self.groups = later.groups;
         self.last_time = later.last_time;
+        self.read_bytes = later.read_bytes;
     }
 }
 

@@ -22,6 +22,7 @@ pub mod generation;
 pub mod identity;
 mod inflight;
 pub mod join;
+mod lane;
 pub mod limits;
 mod outbox;
 pub mod pipeline;

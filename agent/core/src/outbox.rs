@@ -1,5 +1,5 @@
-//! Bodies on their way: the one being built, those waiting, those being sent, those in the spool;
-//! and the memory they take.
+//! Bodies on their way: those being built, those waiting, those being sent, those in the spool; and
+//! the memory they take.
 
 mod sealed;
 mod spooling;
@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::event::{Action, BatchId, ContainerId, Outcome};
+use crate::lane::{Lane, Rate, Turns, prompt_memory};
+use crate::limits::BATCH_BYTES_MIN;
 use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
 use crate::spool::Body;
@@ -28,8 +30,6 @@ pub enum Sent {
     Settled(Settled),
     /// This entry is refused while others are accepted: it goes to the quarantine.
     Reject(Arc<Vec<u8>>),
-    /// The spool did not keep the batch: so many entries are lost.
-    Damaged(u32),
 }
 
 /// A batch that is done with.
@@ -46,36 +46,52 @@ pub struct Settled {
 /// The way out.
 #[derive(Debug)]
 pub struct Outbox {
-    /// The body being built.
-    pub open: Batch,
-    open_containers: Vec<ContainerId>,
+    /// The bodies being built, by lane.
+    pub open: [Open; 2],
     sealed: BTreeMap<BatchId, Sealed>,
     gate: Gate,
     next: u64,
     /// Memory of accepted bodies, for those to come.
     spares: Vec<Vec<u8>>,
-    in_flight: usize,
-    in_flight_max: usize,
-    batch_bytes_max: usize,
+    turns: Turns,
+    bytes_max: [usize; 2],
     memory_bytes_max: usize,
     rate: Rate,
     /// Bodies accepted so far.
     accepted: u64,
 }
 
-/// A token bucket over body bytes; it may go into debt by one body.
+/// A body being built.
 #[derive(Debug)]
-struct Rate {
-    per_second: u64,
-    free_at: Duration,
+pub struct Open {
+    /// What is in it.
+    pub batch: Batch,
+    containers: Vec<ContainerId>,
 }
 
-impl Rate {
-    fn take(&mut self, now: Duration, bytes: usize) {
-        if self.per_second > 0 {
-            let cost = Duration::from_secs_f64(bytes as f64 / self.per_second as f64);
-            self.free_at = self.free_at.max(now) + cost;
+impl Open {
+    fn new(body: Vec<u8>) -> Self {
+        Self {
+            batch: Batch::new(body),
+            containers: Vec::new(),
         }
+    }
+
+    /// The container's entries are in it.
+    pub fn touch(&mut self, container: ContainerId) {
+        if self.containers.last() != Some(&container) && !self.holds(container) {
+            self.containers.push(container);
+        }
+    }
+
+    /// Those with entries in it.
+    pub fn containers(&self) -> &[ContainerId] {
+        &self.containers
+    }
+
+    /// It holds entries of this container.
+    pub fn holds(&self, container: ContainerId) -> bool {
+        self.containers.contains(&container)
     }
 }
 
@@ -83,64 +99,61 @@ impl Outbox {
     /// An empty outbox.
     pub fn new(settings: &Settings) -> Self {
         Self {
-            open: Batch::new(Vec::with_capacity(BODY_BYTES_START)),
-            open_containers: Vec::new(),
+            open: [0, 1].map(|_| Open::new(Vec::with_capacity(BODY_BYTES_START))),
             sealed: BTreeMap::new(),
             gate: Gate::new(settings.seed),
             next: 1,
             spares: Vec::new(),
-            in_flight: 0,
-            in_flight_max: settings.in_flight_max.max(1),
-            batch_bytes_max: settings.batch_bytes_max,
+            turns: Turns::new(settings.in_flight_max),
+            bytes_max: [
+                prompt_memory(settings.memory_bytes_max).min(settings.batch_bytes_max),
+                settings.batch_bytes_max,
+            ]
+            .map(|bytes| bytes.max(BATCH_BYTES_MIN)),
             memory_bytes_max: settings.memory_bytes_max,
-            rate: Rate {
-                per_second: settings.bytes_per_second_max,
-                free_at: Duration::ZERO,
-            },
+            rate: Rate::new(settings.bytes_per_second_max),
             accepted: 0,
         }
     }
 
-    /// The container's entries are in the open body.
-    pub fn touch(&mut self, container: ContainerId) {
-        if self.open_containers.last() != Some(&container)
-            && !self.open_containers.contains(&container)
-        {
-            self.open_containers.push(container);
-        }
+    /// Bytes of a body of this lane at most.
+    pub fn bytes_max(&self, lane: Lane) -> usize {
+        self.bytes_max[lane as usize]
     }
 
-    /// Those with entries in the open body.
-    pub fn open_containers(&self) -> &[ContainerId] {
-        &self.open_containers
-    }
-
-    /// The open body holds entries of this container.
+    /// An open body holds entries of this container.
     pub fn holds(&self, container: ContainerId) -> bool {
-        self.open_containers.contains(&container)
+        self.open.iter().any(|open| open.holds(container))
     }
 
-    /// Closes the open body: its number and the containers with entries in it. `None` if empty.
-    pub fn seal(&mut self) -> Option<(BatchId, Vec<ContainerId>)> {
-        let entries = self.open.entries();
+    /// Closes an open body: its number and the containers with entries in it. `None` if empty.
+    pub fn seal(&mut self, lane: Lane) -> Option<(BatchId, Vec<ContainerId>)> {
+        let open = &self.open[lane as usize].batch;
+        let entries = open.entries();
         if entries == 0 {
             return None;
         }
         // Behind, the next body will be a full one too; caught up, memory is given back.
-        let is_behind = self.is_large(self.open.len());
-        if !is_behind {
-            self.spares.clear();
-        }
-        let next = self.spares.pop().unwrap_or_else(|| {
-            Vec::with_capacity(match is_behind {
-                true => self.batch_bytes_max,
-                false => BODY_BYTES_START,
-            })
-        });
-        let body = std::mem::replace(&mut self.open, Batch::new(next)).seal();
+        let next = match (lane, self.is_large(open.len())) {
+            (Lane::Prompt, _) => None,
+            (Lane::Bulk, true) => {
+                let large = || Vec::with_capacity(self.bytes_max[Lane::Bulk as usize]);
+                Some(self.spares.pop().unwrap_or_else(large))
+            }
+            (Lane::Bulk, false) => {
+                self.spares.clear();
+                None
+            }
+        };
+        let next = next.unwrap_or_else(|| Vec::with_capacity(BODY_BYTES_START));
+        let Open { batch, containers } =
+            std::mem::replace(&mut self.open[lane as usize], Open::new(next));
+        let body = batch.seal();
         let id = BatchId(self.next);
         self.next += 1;
-        let containers = std::mem::take(&mut self.open_containers);
+        if !self.sealed.values().any(|sealed| sealed.lane == lane) {
+            self.turns.join(lane);
+        }
         let sealed = Sealed {
             entries,
             bytes: body.len(),
@@ -149,6 +162,7 @@ impl Outbox {
                 entries,
             }]),
             spooled: false,
+            lane,
             attempts: 0,
             busy: Busy::No,
             not_before: Duration::ZERO,
@@ -161,30 +175,42 @@ impl Outbox {
 
     /// A body of this length was not sealed by age.
     fn is_large(&self, bytes: usize) -> bool {
-        bytes >= self.batch_bytes_max / 2
+        bytes >= self.bytes_max(Lane::Bulk) / 2
     }
 
     /// Bytes held, the open body's possible growth included.
     pub fn memory_bytes(&self) -> usize {
-        let sealed: usize = self.sealed.values().map(Sealed::memory_bytes).sum();
         let spares: usize = self.spares.iter().map(Vec::capacity).sum();
-        sealed + spares + self.open.memory_bytes().max(self.batch_bytes_max)
+        let lanes: usize = Lane::ALL.map(|lane| self.lane_bytes(lane)).iter().sum();
+        spares + lanes
+    }
+
+    /// Bytes of a lane's bodies.
+    pub fn lane_bytes(&self, lane: Lane) -> usize {
+        let open = self.open[lane as usize].batch.memory_bytes();
+        let open = match lane {
+            Lane::Prompt => open,
+            Lane::Bulk => open.max(self.bytes_max(lane)),
+        };
+        let sealed = self.sealed.values().filter(|sealed| sealed.lane == lane);
+        open + sealed.map(Sealed::memory_bytes).sum::<usize>()
     }
 
     /// Batches being sent, those in the spool, and all that are sealed.
     pub fn counts(&self) -> (usize, usize, usize) {
         let spooled = self.sealed.values().filter(|it| it.spooled).count();
-        (self.in_flight, spooled, self.sealed.len())
+        (self.turns.in_flight(), spooled, self.sealed.len())
     }
 
-    /// A body that is sealed now would be sent now.
-    pub fn has_slot(&self) -> bool {
-        self.in_flight < self.in_flight_max && self.gate.is_open()
+    /// A body of this lane that is sealed now would be sent now.
+    pub fn has_slot(&self, lane: Lane) -> bool {
+        self.turns.has_slot(lane) && self.gate.is_open()
     }
 
     /// No entry is in memory alone.
     pub fn is_empty(&self) -> bool {
-        self.sealed.values().all(|sealed| sealed.spooled) && self.open.entries() == 0
+        self.sealed.values().all(|sealed| sealed.spooled)
+            && self.open.iter().all(|open| open.batch.entries() == 0)
     }
 
     /// The way to the service.
@@ -192,32 +218,41 @@ impl Outbox {
         &self.gate
     }
 
-    /// The next body to send, oldest first.
+    /// The next body to send, the oldest of the lane whose turn it is.
     pub fn send(&mut self, now: Duration) -> Option<Action> {
-        if self.in_flight >= self.in_flight_max || now < self.rate.free_at {
+        if !self.gate.is_open() && (self.turns.in_flight() > 0 || now < self.gate.until()) {
             return None;
         }
-        if !self.gate.is_open() && (self.in_flight > 0 || now < self.gate.until()) {
-            return None;
-        }
-        let accepted = self.accepted;
-        let ready = |(_, sealed): &(&BatchId, &Sealed)| sealed.is_ready(now, accepted);
-        let (&batch, sealed) = self.sealed.iter().find(ready)?;
-        if sealed.pieces.is_empty() {
-            return self.unspool(batch);
-        }
+        let mut order = self.turns.order().into_iter();
+        let batch = order.find_map(|lane| self.ready(now, lane))?;
         let sealed = self.sealed.get_mut(&batch)?;
-        let piece = sealed.pieces.front()?;
+        let Some(piece) = sealed.pieces.front() else {
+            return Some(self.unspool(batch));
+        };
         sealed.busy = Busy::Sending;
         sealed.attempts += 1;
-        self.in_flight += 1;
-        self.rate.take(now, piece.bytes.len());
+        self.turns.begin(sealed.lane, piece.bytes.len());
+        self.rate.take(now, sealed.lane, piece.bytes.len());
         Some(Action::Send {
             batch,
             attempt: sealed.attempts,
             body: Arc::clone(&piece.bytes),
             entries: piece.entries,
         })
+    }
+
+    /// The oldest body of a lane that may be sent now.
+    fn ready(&self, now: Duration, lane: Lane) -> Option<BatchId> {
+        if !self.turns.has_slot(lane) || now < self.rate.free_at(lane) {
+            return None;
+        }
+        let is_ready =
+            |sealed: &Sealed| sealed.lane == lane && sealed.is_ready(now, self.accepted);
+        let found = self.sealed.iter().find(|(_, sealed)| is_ready(sealed));
+        // Newer ones of the lane wait for one that comes from the spool: they may hold lines of
+        // the same containers.
+        let (&batch, sealed) = found?;
+        (!sealed.pieces.is_empty() || self.may_unspool(sealed)).then_some(batch)
     }
 
     /// Takes note of an attempt's outcome.
@@ -229,7 +264,7 @@ impl Outbox {
             return Sent::Open;
         }
         sealed.busy = Busy::No;
-        self.in_flight -= 1;
+        self.turns.end(sealed.lane);
         self.gate.note(now, outcome);
         match outcome {
             Outcome::Accepted => {
@@ -279,10 +314,6 @@ impl Outbox {
         {
             self.spares.push(body);
         }
-        self.settle(batch)
-    }
-
-    fn settle(&mut self, batch: BatchId) -> Sent {
         match self.sealed.remove(&batch) {
             Some(sealed) => Sent::Settled(Settled {
                 containers: sealed.containers,
@@ -296,20 +327,21 @@ impl Outbox {
     /// When [`Outbox::send`] may have something that it has not now; `None` while it waits for an
     /// outcome, or has nothing.
     pub fn deadline(&self) -> Option<Duration> {
-        let waits = self.in_flight >= self.in_flight_max || self.is_unspooling();
-        if waits || (!self.gate.is_open() && self.in_flight > 0) {
+        if !self.gate.is_open() && self.turns.in_flight() > 0 {
             return None;
         }
-        let idle = self
-            .sealed
-            .values()
-            .filter(|sealed| sealed.busy == Busy::No);
-        let ready = idle.map(|sealed| sealed.not_before).min()?;
+        let unspooling = self.is_unspooling();
+        let idle = self.sealed.values().filter(|sealed| {
+            let waits = unspooling && sealed.lane == Lane::Bulk;
+            sealed.busy == Busy::No && !waits && self.turns.has_slot(sealed.lane)
+        });
+        let free = |sealed: &Sealed| sealed.not_before.max(self.rate.free_at(sealed.lane));
+        let ready = idle.map(free).min()?;
         let gate = if self.gate.is_open() {
             Duration::ZERO
         } else {
             self.gate.until()
         };
-        Some(ready.max(gate).max(self.rate.free_at))
+        Some(ready.max(gate))
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::event::{Action, Chunk, ContainerId, Event, Notice, Now};
 use crate::follow::{Follow, Reading};
+use crate::lane::{Lane, prompt_memory};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::saver::Saver;
@@ -190,10 +191,12 @@ impl Pipeline {
             if self.draining {
                 return None;
             }
-            if !self.is_full() {
-                let id = self.schedule.next(now.mono)?;
+            let bulk = !self.is_full(Lane::Bulk);
+            if !self.is_full(Lane::Prompt)
+                && let Some(id) = self.schedule.next(now.mono, bulk)
+            {
                 self.step(now, id);
-            } else if !self.probe_new(now) {
+            } else if bulk || !self.probe_new(now) {
                 return None;
             }
         }
@@ -206,23 +209,24 @@ impl Pipeline {
         } else {
             self.settings.save_interval
         };
-        let seal = self
-            .outbox
-            .open
-            .since()
-            .map(|since| since + self.settings.batch_age_max);
-        let seal = seal.filter(|_| self.outbox.has_slot());
+        let seal = |lane: Lane| {
+            let since = self.outbox.open[lane as usize].batch.since();
+            since
+                .filter(|_| self.outbox.has_slot(lane))
+                .map(|since| since + self.settings.batch_age_max)
+        };
         let timer = self
             .schedule
             .deadline()
-            .filter(|_| !self.draining && !self.is_full());
-        let busy = self.draining || !self.outbox.is_empty() || self.is_full();
+            .filter(|_| !self.draining && !self.is_full(Lane::Prompt));
+        let busy = self.draining || !self.outbox.is_empty() || self.is_full(Lane::Bulk);
         let rescue = busy.then(|| self.rescue.deadline());
         [
             rescue,
             self.outbox.deadline(),
             self.saver.deadline(interval),
-            seal,
+            seal(Lane::Prompt),
+            seal(Lane::Bulk),
             timer,
         ]
         .into_iter()
@@ -289,15 +293,23 @@ impl Pipeline {
             .collect()
     }
 
-    /// No more is read, but for what is about to be lost: for that there is room for a body.
-    fn is_full(&self) -> bool {
-        let body = self.settings.batch_bytes_max;
+    /// There is no memory for what would be read: some of it is for the prompt lane alone, and some
+    /// for a body of lines that are about to be lost.
+    fn is_full(&self, lane: Lane) -> bool {
+        let max = self.settings.memory_bytes_max;
+        let kept = prompt_memory(max);
+        let prompt = self.outbox.lane_bytes(Lane::Prompt);
+        let bytes = self.memory_bytes();
+        let body = self.outbox.bytes_max(Lane::Bulk);
         let reserve = match self.settings.spool {
             // Bodies take a little more than their length.
             true => body + body / 4,
             false => 0,
         };
-        self.memory_bytes() + reserve > self.settings.memory_bytes_max
+        match lane {
+            Lane::Prompt => prompt >= kept && bytes > max,
+            Lane::Bulk => bytes - prompt > max.saturating_sub(kept + reserve),
+        }
     }
 
     fn over_budget(&self) -> bool {

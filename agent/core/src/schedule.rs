@@ -1,70 +1,128 @@
-//! Which container is looked at next: those with something to read take turns, the others wait for
-//! their time.
+//! Which container is looked at next: those with something to read share by bytes, the others wait
+//! for their time.
+//!
+//! Fair queueing by bytes (start-time fair queueing: deficit round robin whose deficits are sorted
+//! instead of gone round): next is who has had the fewest bytes, and whoever comes back after a
+//! rest starts level with the others. A container that fills each read waits until all others had
+//! as much; one with a line now and then is always next.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::event::ContainerId;
+use crate::lane::Lane;
 
 /// Times are rounded up to this, so that many containers are looked at after one waking.
 const GRID: Duration = Duration::from_millis(20);
+/// A look that finds little costs as much as reading this.
+const LOOK_BYTES: u64 = 4 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The bytes it has had when its turn comes, and a number that keeps equals in order.
+type Turn = (u64, u64);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    Ready,
+    #[default]
+    Nowhere,
+    Ready(Turn),
     At(Duration),
 }
 
-/// The queue and the timers.
+#[derive(Debug, Default)]
+struct Account {
+    place: Place,
+    lane: Lane,
+    /// Bytes it has had, on the common scale.
+    had: u64,
+}
+
+/// The queues and the timers.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    places: BTreeMap<ContainerId, Place>,
-    ready: VecDeque<ContainerId>,
+    accounts: BTreeMap<ContainerId, Account>,
+    ready: [BTreeSet<(Turn, ContainerId)>; 2],
     timers: BTreeSet<(Duration, ContainerId)>,
+    /// What the one whose turn it was last had had.
+    level: u64,
+    turns: u64,
 }
 
 impl Schedule {
-    /// It has something to do now: to the end of the queue, unless it stands there.
+    /// It has something to do now.
     pub fn enqueue(&mut self, id: ContainerId) {
-        if self.places.get(&id) != Some(&Place::Ready) {
-            self.forget(id);
-            self.places.insert(id, Place::Ready);
-            self.ready.push_back(id);
+        self.turns += 1;
+        let (level, turn) = (self.level, self.turns);
+        let account = self.accounts.entry(id).or_default();
+        if let Place::Ready(_) = account.place {
+            return;
         }
+        if let Place::At(at) = account.place {
+            self.timers.remove(&(at, id));
+        }
+        account.had = account.had.max(level);
+        account.place = Place::Ready((account.had, turn));
+        self.ready[account.lane as usize].insert(((account.had, turn), id));
     }
 
     /// It has nothing to do before `at`, or before an event.
     pub fn wait(&mut self, id: ContainerId, at: Option<Duration>) {
-        self.forget(id);
+        self.withdraw(id);
         if let Some(at) = at {
             let at = rounded_up(at);
-            self.places.insert(id, Place::At(at));
+            self.accounts.entry(id).or_default().place = Place::At(at);
             self.timers.insert((at, id));
         }
     }
 
-    /// It is not to be looked at.
+    /// It has been read, so many bytes.
+    pub fn charge(&mut self, id: ContainerId, bytes: usize) {
+        let account = self.accounts.entry(id).or_default();
+        account.had = account.had.max(self.level) + (bytes as u64).max(LOOK_BYTES);
+    }
+
+    /// It goes this way from now on.
+    pub fn set_lane(&mut self, id: ContainerId, lane: Lane) {
+        let account = self.accounts.entry(id).or_default();
+        if let Place::Ready(turn) = account.place {
+            self.ready[account.lane as usize].remove(&(turn, id));
+            self.ready[lane as usize].insert((turn, id));
+        }
+        account.lane = lane;
+    }
+
+    /// It is not to be looked at any more.
     pub fn forget(&mut self, id: ContainerId) {
-        match self.places.remove(&id) {
-            Some(Place::At(at)) => {
+        self.withdraw(id);
+        self.accounts.remove(&id);
+    }
+
+    fn withdraw(&mut self, id: ContainerId) {
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        match std::mem::take(&mut account.place) {
+            Place::At(at) => {
                 self.timers.remove(&(at, id));
             }
-            Some(Place::Ready) => self.ready.retain(|&other| other != id),
-            None => {}
+            Place::Ready(turn) => {
+                self.ready[account.lane as usize].remove(&(turn, id));
+            }
+            Place::Nowhere => {}
         }
     }
 
-    /// The next one to be looked at.
-    pub fn next(&mut self, now: Duration) -> Option<ContainerId> {
+    /// The next one to be looked at, among those of the prompt lane and, with `bulk`, the others.
+    pub fn next(&mut self, now: Duration, bulk: bool) -> Option<ContainerId> {
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
-            self.timers.pop_first();
-            self.places.insert(id, Place::Ready);
-            self.ready.push_back(id);
+            self.enqueue(id);
         }
-        let id = self.ready.pop_front()?;
-        self.places.remove(&id);
+        let [prompt, others] = [0, 1].map(|lane| self.ready[lane].first().copied());
+        let others = others.filter(|_| bulk);
+        let (turn, id) = [prompt, others].into_iter().flatten().min()?;
+        self.withdraw(id);
+        self.level = self.level.max(turn.0);
         Some(id)
     }
 
@@ -78,4 +136,72 @@ fn rounded_up(at: Duration) -> Duration {
     let steps = at.as_nanos().div_ceil(GRID.as_nanos());
     // A monotonic clock does not run for 500 years.
     Duration::from_nanos(u64::try_from(steps * GRID.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn id(n: u8) -> ContainerId {
+        ContainerId([n; 32])
+    }
+
+    /// Reads of each container when each always has so many bytes to read.
+    fn reads(schedule: &mut Schedule, bytes: &[usize], turns: usize) -> Vec<usize> {
+        let mut reads = vec![0; bytes.len()];
+        for _ in 0..turns {
+            let next = schedule.next(NOW, true).expect("one is ready");
+            let n = usize::from(next.0[0]);
+            reads[n] += 1;
+            schedule.charge(next, bytes[n]);
+            schedule.enqueue(next);
+        }
+        reads
+    }
+
+    #[test]
+    fn t64_containers_share_by_bytes_and_not_by_reads() {
+        let mut schedule = Schedule::default();
+        (0..3).for_each(|n| schedule.enqueue(id(n)));
+        let bytes = [256 << 10, 64 << 10, 16 << 10];
+        let reads = reads(&mut schedule, &bytes, 2_100);
+        let had: Vec<usize> = reads
+            .iter()
+            .zip(bytes)
+            .map(|(n, bytes)| n * bytes)
+            .collect();
+        for one in &had {
+            assert!(one.abs_diff(had[0]) <= bytes[0], "{reads:?}");
+        }
+    }
+
+    #[test]
+    fn t64_who_rested_is_next_and_has_no_credit_for_the_rest() {
+        let mut schedule = Schedule::default();
+        (0..2).for_each(|n| schedule.enqueue(id(n)));
+        schedule.wait(id(2), Some(Duration::from_secs(1)));
+        reads(&mut schedule, &[1 << 20; 2], 1_000);
+        schedule.enqueue(id(2));
+        let bytes = [1 << 20; 3];
+        assert_eq!(reads(&mut schedule, &bytes, 1), [0, 0, 1]);
+        let next = reads(&mut schedule, &bytes, 300);
+        assert!(next.iter().all(|&n| n.abs_diff(100) <= 1), "{next:?}");
+        assert_eq!(schedule.deadline(), None);
+    }
+
+    #[test]
+    fn t64_while_there_is_no_memory_for_the_others_the_prompt_ones_are_read() {
+        let mut schedule = Schedule::default();
+        (0..3).for_each(|n| schedule.enqueue(id(n)));
+        schedule.set_lane(id(0), Lane::Bulk);
+        schedule.set_lane(id(1), Lane::Bulk);
+        assert_eq!(schedule.next(NOW, false), Some(id(2)));
+        assert_eq!(schedule.next(NOW, false), None);
+        schedule.set_lane(id(1), Lane::Prompt);
+        assert_eq!(schedule.next(NOW, false), Some(id(1)));
+        assert_eq!(schedule.next(NOW, true), Some(id(0)));
+        assert_eq!(schedule.next(NOW, true), None);
+    }
 }

@@ -27,10 +27,12 @@ pub struct Body {
 }
 
 /// A batch that an earlier run left in the spool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spooled {
     /// Its number.
     pub batch: BatchId,
+    /// Whose entries are in it.
+    pub containers: Vec<ContainerId>,
     /// Entries in it.
     pub entries: u32,
     /// Length of its bodies, as they are sent.

@@ -82,6 +82,8 @@ pub struct Tail {
     pub is_old: bool,
     /// Bytes read since the agent's start.
     pub read_bytes: u64,
+    /// As many of them are accepted.
+    committed_bytes: u64,
     /// Something was read, or given up, since the last [`Tail::position`].
     pub moved: bool,
     labels: Labels,
@@ -116,6 +118,7 @@ impl Tail {
             committed_groups: [None, None],
             is_old: false,
             read_bytes: 0,
+            committed_bytes: 0,
             moved: false,
             labels: Labels::default(),
             groups: [None, None],
@@ -135,6 +138,11 @@ impl Tail {
     /// Sets source, type and subject of the entries to come.
     pub fn label(&mut self, source: &str, type_prefix: &str) {
         self.labels = Labels::new(source, type_prefix, &self.container.name);
+    }
+
+    /// Bytes read and not accepted yet.
+    pub fn under_way_bytes(&self) -> u64 {
+        self.read_bytes.saturating_sub(self.committed_bytes)
     }
 
     /// Bytes held for lines under way.

@@ -35,6 +35,7 @@ fn t58_what_is_kept_is_found_by_the_next_agent_and_gone_when_it_is_sent() {
     let bytes = bodies()[0].bytes.len();
     let found = Spooled {
         batch: BATCH,
+        containers: vec![ContainerId([1; 32])],
         entries: 3,
         bytes,
     };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Sent;
 use crate::bisect::halve;
 use crate::event::ContainerId;
+use crate::lane::Lane;
 use crate::retry::refused_delay;
 use crate::spool::Body;
 
@@ -17,6 +18,7 @@ pub struct Sealed {
     pub pieces: VecDeque<Body>,
     /// The spool has it.
     pub spooled: bool,
+    pub lane: Lane,
     pub entries: u32,
     pub bytes: usize,
     pub attempts: u32,

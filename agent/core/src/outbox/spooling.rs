@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::sealed::{Busy, Sealed};
 use super::{Outbox, Sent};
 use crate::event::{Action, BatchId, ContainerId};
+use crate::lane::Lane;
 use crate::retry::refused_delay;
 use crate::spool::{Spooled, Unspooled};
 
@@ -17,13 +18,14 @@ impl Outbox {
             let sealed = Sealed {
                 pieces: VecDeque::new(),
                 spooled: true,
+                lane: Lane::Bulk,
                 entries: found.entries,
                 bytes: found.bytes,
                 attempts: 0,
                 busy: Busy::No,
                 not_before: Duration::ZERO,
                 refused_at: None,
-                containers: Vec::new(),
+                containers: found.containers.clone(),
             };
             self.sealed.insert(found.batch, sealed);
         }
@@ -59,6 +61,7 @@ impl Outbox {
             return Vec::new();
         }
         sealed.spooled = true;
+        sealed.lane = Lane::Bulk;
         sealed.pieces.clear();
         sealed.containers.clone()
     }
@@ -84,25 +87,32 @@ impl Outbox {
         Sent::Open
     }
 
-    /// Asks for the bodies of the batch whose turn it is. Newer batches wait for it: they may hold
-    /// lines of the same containers.
-    pub(super) fn unspool(&mut self, batch: BatchId) -> Option<Action> {
+    /// There is room for a batch from the spool. One is always let in, or nothing would go on when
+    /// the memory is full.
+    pub(super) fn may_unspool(&self, sealed: &Sealed) -> bool {
         let in_memory = |it: &Sealed| it.spooled && !it.pieces.is_empty();
-        let others = self.sealed.values().any(in_memory);
-        let memory = self.memory_bytes();
-        let unspooling = self.is_unspooling();
-        let sealed = self.sealed.get_mut(&batch)?;
-        // One is always let in, or nothing would go on when the memory is full.
-        if unspooling || (others && memory + sealed.bytes > self.memory_bytes_max) {
-            return None;
+        let alone = !self.sealed.values().any(in_memory);
+        let fits = || self.memory_bytes() + sealed.bytes <= self.memory_bytes_max;
+        !self.is_unspooling() && (alone || fits())
+    }
+
+    /// Asks for the bodies of the batch whose turn it is.
+    pub(super) fn unspool(&mut self, batch: BatchId) -> Action {
+        if let Some(sealed) = self.sealed.get_mut(&batch) {
+            sealed.busy = Busy::Unspooling;
         }
-        sealed.busy = Busy::Unspooling;
-        Some(Action::Unspool(batch))
+        Action::Unspool(batch)
     }
 
     /// A batch is being read from the spool.
     pub(super) fn is_unspooling(&self) -> bool {
         let mut sealed = self.sealed.values();
         sealed.any(|sealed| sealed.busy == Busy::Unspooling)
+    }
+
+    /// Lines of this container are in the spool: newer ones go behind them.
+    pub fn has_spooled(&self, container: ContainerId) -> bool {
+        let mut spooled = self.sealed.values().filter(|sealed| sealed.spooled);
+        spooled.any(|sealed| sealed.containers.contains(&container))
     }
 }

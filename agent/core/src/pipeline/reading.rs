@@ -99,8 +99,11 @@ impl Pipeline {
     }
 
     pub(super) fn chunk(&mut self, now: Now, chunk: &Chunk<'_>) {
-        let follow = self.reading.as_ref().map(|(id, _)| *id);
-        let follow = follow.and_then(|id| self.follows.get_mut(&id));
+        let id = self.reading.as_ref().map(|(id, _)| *id);
+        if let Some(id) = id {
+            self.schedule.charge(id, chunk.bytes.len());
+        }
+        let follow = id.and_then(|id| self.follows.get_mut(&id));
         if follow.is_some_and(|follow| follow.is_stuck(chunk)) {
             return self.read_failed(now, chunk.handle, ReadError::Torn);
         }
@@ -193,6 +196,7 @@ impl Pipeline {
         if follow.tail.breaks_at(key) {
             self.break_off(now, id);
         }
+        self.choose_lane(id, chunk.bytes.len() as u64);
         let mut done = 0;
         loop {
             let rest = &chunk.bytes[done..];
@@ -205,8 +209,9 @@ impl Pipeline {
             if !consumed.full {
                 break;
             }
-            self.seal();
-            if self.is_full() {
+            self.seal_of(id);
+            let lane = self.follows.get(&id).map(|follow| follow.lane);
+            if self.is_full(lane.unwrap_or_default()) {
                 // The rest is read again when there is room.
                 return self.schedule.enqueue(id);
             }
@@ -324,7 +329,7 @@ impl Pipeline {
         let broken =
             |tail: &mut Tail, sink: &mut Sink<'_>| tail.give_up(Duration::ZERO, true, sink);
         while self.with_sink(now, id, broken) == Some(false) {
-            self.seal();
+            self.seal_of(id);
         }
     }
 
@@ -345,7 +350,7 @@ impl Pipeline {
 
     fn ship_held(&mut self, now: Now, id: ContainerId, age: Duration) {
         while self.with_sink(now, id, |tail, sink| tail.give_up(age, false, sink)) == Some(false) {
-            self.seal();
+            self.seal_of(id);
         }
     }
 }

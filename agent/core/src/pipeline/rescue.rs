@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Pipeline;
 use crate::event::{Action, BatchId, ContainerId, Notice, Now};
 use crate::follow::Follow;
+use crate::lane::Lane;
 use crate::outbox::Sent;
 use crate::planted::Bug;
 use crate::spool::{SPOOL_AGE, Spooled, Unspooled};
@@ -19,7 +20,7 @@ impl Pipeline {
 
     /// Sees who is in need, now and then, and asks for the next batch to be spooled.
     pub(super) fn rescue(&mut self, now: Now) -> Option<Action> {
-        let idle = self.outbox.is_empty() && !self.is_full() && !self.draining;
+        let idle = self.outbox.is_empty() && !self.is_full(Lane::Bulk) && !self.draining;
         if idle {
             if !self.rescue.is_empty() {
                 self.rescue.look(now.mono, BTreeSet::new());
@@ -41,7 +42,7 @@ impl Pipeline {
         }
         self.seal_for_spool(now);
         // What can be sent is not spooled.
-        if self.outbox.has_slot() {
+        if self.outbox.has_slot(Lane::Bulk) {
             return None;
         }
         let rescue = &self.rescue;
@@ -60,13 +61,15 @@ impl Pipeline {
 
     /// A body that waits for a slot only grows; one with lines to be rescued does not wait long.
     fn seal_for_spool(&mut self, now: Now) {
-        let open = &self.outbox.open;
-        let waited = |since: Duration| self.draining || since + SPOOL_AGE <= now.mono;
-        if open.since().is_some_and(waited)
-            && !self.outbox.has_slot()
-            && self.rescue.wants(now.mono, self.outbox.open_containers())
-        {
-            self.seal();
+        for lane in Lane::ALL {
+            let open = &self.outbox.open[lane as usize];
+            let waited = |since: Duration| self.draining || since + SPOOL_AGE <= now.mono;
+            if open.batch.since().is_some_and(waited)
+                && !self.outbox.has_slot(lane)
+                && self.rescue.wants(now.mono, open.containers())
+            {
+                self.seal(lane);
+            }
         }
     }
 

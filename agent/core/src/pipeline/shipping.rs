@@ -6,6 +6,7 @@ use super::Pipeline;
 use crate::entry::Style;
 use crate::event::{Action, BatchId, ContainerId, Now, Outcome};
 use crate::follow::Follow;
+use crate::lane::{Lane, PROMPT_BYTES_MAX, prompt_memory};
 use crate::outbox::Sent;
 use crate::planted::Bug;
 use crate::stamp;
@@ -25,10 +26,13 @@ impl Pipeline {
             true => String::new(),
             false => stamp::from_wall(now.wall - retention),
         };
-        let before = (self.outbox.open.entries(), follow.tail.join_bytes());
+        let lane = follow.lane;
+        let batch_bytes_max = self.outbox.bytes_max(lane);
+        let open = &mut self.outbox.open[lane as usize].batch;
+        let before = (open.entries(), follow.tail.join_bytes());
         let mut sink = Sink {
-            batch: &mut self.outbox.open,
-            batch_bytes_max: self.settings.batch_bytes_max,
+            batch: open,
+            batch_bytes_max,
             style: Style {
                 nanoseconds: self.settings.nanoseconds,
                 part_marks: self.settings.part_marks,
@@ -41,29 +45,65 @@ impl Pipeline {
         };
         let result = write(&mut follow.tail, &mut sink);
         self.join_bytes = self.join_bytes + follow.tail.join_bytes() - before.1;
-        if self.outbox.open.entries() > before.0 {
-            if !self.outbox.holds(id) && follow.tail.inflight.is_empty() {
+        let open = &self.outbox.open[lane as usize];
+        if open.batch.entries() > before.0 {
+            let idle = follow.tail.inflight.is_empty() && !self.outbox.holds(id);
+            if idle {
                 follow.progressed(now.mono);
             }
-            self.outbox.touch(id);
+            self.outbox.open[lane as usize].touch(id);
         }
         Some(result)
     }
 
     pub(super) fn seal_by_age(&mut self, now: Duration) {
-        let due = self
-            .outbox
-            .open
-            .since()
-            .is_some_and(|since| self.draining || since + self.settings.batch_age_max <= now);
-        // While nothing can be sent the body may as well grow.
-        if due && self.outbox.has_slot() {
-            self.seal();
+        for lane in Lane::ALL {
+            let since = self.outbox.open[lane as usize].batch.since();
+            let due = since
+                .is_some_and(|since| self.draining || since + self.settings.batch_age_max <= now);
+            // While nothing can be sent the body may as well grow.
+            if due && self.outbox.has_slot(lane) {
+                self.seal(lane);
+            }
         }
     }
 
-    pub(super) fn seal(&mut self) {
-        let Some((batch, containers)) = self.outbox.seal() else {
+    /// Decides which way a container's lines go that has `bytes` more to be read now.
+    pub(super) fn choose_lane(&mut self, id: ContainerId, bytes: u64) {
+        let Some(follow) = self.follows.get_mut(&id) else {
+            return;
+        };
+        if follow.lane == Lane::Bulk && (!follow.tail.inflight.is_empty() || self.outbox.holds(id))
+        {
+            return;
+        }
+        let prompt_max = prompt_memory(self.settings.memory_bytes_max);
+        let is_prompt = !self.outbox.has_spooled(id)
+            && follow.tail.under_way_bytes() + bytes <= PROMPT_BYTES_MAX
+            && self.outbox.lane_bytes(Lane::Prompt) < prompt_max;
+        let lane = match is_prompt {
+            true => Lane::Prompt,
+            false => Lane::Bulk,
+        };
+        if follow.lane != lane {
+            follow.lane = lane;
+            self.schedule.set_lane(id, lane);
+            // A position covers all that was read: its lines must not stand in two open bodies.
+            if self.outbox.open[Lane::Prompt as usize].holds(id) {
+                self.seal(Lane::Prompt);
+            }
+        }
+    }
+
+    /// Closes the open body that the container writes into.
+    pub(super) fn seal_of(&mut self, id: ContainerId) {
+        if let Some(follow) = self.follows.get(&id) {
+            self.seal(follow.lane);
+        }
+    }
+
+    pub(super) fn seal(&mut self, lane: Lane) {
+        let Some((batch, containers)) = self.outbox.seal(lane) else {
             return;
         };
         for id in containers {
@@ -143,7 +183,9 @@ impl Pipeline {
             {
                 follow.tail.commit(position);
                 follow.progressed(now);
+                let behind = follow.tail.lag_bytes();
                 self.saver.touch();
+                self.choose_lane(id, behind);
             }
             self.retire(id);
         }

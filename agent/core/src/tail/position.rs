@@ -41,6 +41,7 @@ impl Tail {
             marks,
             groups,
             last_time: self.last_time.clone(),
+            read_bytes: self.read_bytes,
         }
     }
 
@@ -71,5 +72,6 @@ impl Tail {
         }
         self.committed_groups = position.groups;
         self.committed_time = position.last_time;
+        self.committed_bytes = position.read_bytes;
     }
 }

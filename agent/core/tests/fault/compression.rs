@@ -112,7 +112,7 @@ fn t15_reading_goes_on_in_the_middle_of_a_compressed_file() {
     (shell.reply, shell.takes) = (None, true);
     shell.start();
     shell.pass(SECOND);
-    let batch = shell.unanswered.remove(0);
+    let (batch, _) = shell.unanswered.remove(0);
     let outcome = Outcome::Accepted;
     shell.takes = false;
     shell.tell(agent_core::Event::Sent { batch, outcome });

@@ -127,7 +127,7 @@ fn t54_the_checkpoint_does_not_pass_a_batch_that_was_not_accepted() {
     // All but the first are accepted; that one was lost on the way.
     shell.arrival = Default::default();
     shell.takes = false;
-    for batch in shell.unanswered.split_off(1) {
+    for (batch, _) in shell.unanswered.split_off(1) {
         let outcome = Outcome::Accepted;
         shell.tell(Event::Sent { batch, outcome });
     }

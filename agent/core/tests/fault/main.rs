@@ -9,8 +9,10 @@ mod arrival;
 mod compression;
 mod content;
 mod delivery;
+mod fairness;
 mod identity;
 mod life;
+mod outage;
 mod rotation;
 #[path = "../fixtures/shell.rs"]
 mod shell;

@@ -194,6 +194,7 @@ impl World {
                     self.add_container();
                 }
             }
+            _ if self.random.one_in(3) => self.set_clock(),
             _ => self.pass(Duration::from_secs(31)),
         }
     }

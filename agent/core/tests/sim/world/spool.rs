@@ -27,6 +27,7 @@ impl Spool {
     pub fn found(&self) -> Vec<Spooled> {
         let found = |(&batch, bodies): (&BatchId, &Vec<Body>)| Spooled {
             batch,
+            containers: Vec::new(),
             entries: bodies.iter().map(|body| body.entries).sum(),
             bytes: bodies.iter().map(|body| body.bytes.len()).sum(),
         };

@@ -8,6 +8,15 @@ use super::World;
 use crate::oracle::token;
 
 impl World {
+    /// Somebody sets the wall clock, to and fro.
+    pub(super) fn set_clock(&mut self) {
+        let step = Duration::from_secs(self.random.pick(&[1, 3_600, 100_000]));
+        match self.random.one_in(2) {
+            true => self.now.wall += step,
+            false => self.now.wall -= step,
+        }
+    }
+
     /// The application writes a line; Docker will cut it.
     pub(super) fn write(&mut self, container: u64) {
         if self.logs[&container].removed {
