@@ -183,7 +183,7 @@ impl Outbox {
 
     /// A body of this length was not sealed by age.
     fn is_large(&self, bytes: usize) -> bool {
-        bytes >= self.batch_bytes_max / 2
+        bytes >= self.batch_bytes_max / 8 * 7
     }
 
     /// Bytes held, the open body's possible growth included.

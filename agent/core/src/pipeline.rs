@@ -12,7 +12,7 @@ use crate::follow::{Follow, Reading};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::saver::Saver;
-use crate::schedule::Schedule;
+use crate::schedule::{self, Schedule};
 use crate::settings::Settings;
 use crate::stamp;
 use crate::stats::{ContainerStatus, Gauges, Stats};
@@ -77,6 +77,10 @@ impl Pipeline {
             .batch_bytes_max
             .min(settings.memory_bytes_max / 3)
             .clamp(limits::BATCH_BYTES_MIN, limits::BATCH_BYTES_LIMIT);
+        // A line waits for the look that finds it, and then for others: both within one age.
+        let age = settings.batch_age_max.max(schedule::GRID);
+        settings.poll_interval = settings.poll_interval.min(age);
+        settings.poll_interval_max = settings.poll_interval_max.max(settings.poll_interval);
         Self {
             outbox: Outbox::new(&settings),
             settings,
@@ -166,7 +170,7 @@ impl Pipeline {
                     bytes: self.checkpoint().encode(),
                 });
             }
-            if self.draining || self.reading.is_some() || self.is_full() {
+            if !self.may_read() {
                 return None;
             }
             let id = self.schedule.next(now.mono)?;
@@ -181,12 +185,7 @@ impl Pipeline {
         } else {
             self.settings.save_interval
         };
-        let seal = self
-            .outbox
-            .open
-            .since()
-            .map(|since| since + self.settings.batch_age_max);
-        let seal = seal.filter(|_| self.outbox.has_slot());
+        let seal = self.seal_at().filter(|_| self.outbox.has_slot());
         let timer = self
             .schedule
             .deadline()
@@ -255,6 +254,10 @@ impl Pipeline {
             .values()
             .map(|follow| follow.tail.status())
             .collect()
+    }
+
+    fn may_read(&self) -> bool {
+        !self.draining && self.reading.is_none() && !self.is_full()
     }
 
     fn is_full(&self) -> bool {

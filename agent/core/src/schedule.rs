@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::event::ContainerId;
 
 /// Times are rounded up to this, so that many containers are looked at after one waking.
-const GRID: Duration = Duration::from_millis(20);
+pub const GRID: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -52,6 +52,11 @@ impl Schedule {
             Some(Place::Ready) => self.ready.retain(|&other| other != id),
             None => {}
         }
+    }
+
+    /// [`Schedule::next`] has one.
+    pub fn is_ready(&self, now: Duration) -> bool {
+        !self.ready.is_empty() || self.deadline().is_some_and(|at| at <= now)
     }
 
     /// The next one to be looked at.

@@ -47,12 +47,21 @@ impl Pipeline {
         Some(result)
     }
 
+    /// When the open body is due: its first line may have been written right behind the look
+    /// before the one that found it.
+    pub(super) fn seal_at(&self) -> Option<Duration> {
+        let age = self.settings.batch_age_max;
+        let age = age.saturating_sub(self.settings.poll_interval);
+        self.outbox.open.since().map(|since| since + age)
+    }
+
     pub(super) fn seal_by_age(&mut self, now: Duration) {
-        let due = self
-            .outbox
-            .open
-            .since()
-            .is_some_and(|since| self.draining || since + self.settings.batch_age_max <= now);
+        let Some(due) = self.seal_at() else { return };
+        // Files are looked at in rounds: what the round at hand finds goes along.
+        let in_round = self.may_read()
+            && self.schedule.is_ready(now)
+            && now < due + self.settings.poll_interval;
+        let due = self.draining || (due <= now && !in_round);
         // While nothing can be sent the body may as well grow.
         if due && self.outbox.has_slot() {
             self.seal();
