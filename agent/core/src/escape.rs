@@ -1,6 +1,10 @@
 //! The body of a JSON string as Docker wrote it: checked, measured and cut without decoding it.
 
+mod walk;
+
 use memchr::memchr;
+
+use walk::Walk;
 
 /// What a look at an escaped text found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,129 +17,16 @@ pub enum Check {
     Broken,
 }
 
-/// Bytes looked at together; a shorter text's end is looked at in [`BLOCK_SHORT`].
-const BLOCK: usize = 32;
-const BLOCK_SHORT: usize = 16;
-
 /// Checks a whole escaped text: UTF-8, no raw control byte, no bare quote, only JSON's escapes,
 /// no lone surrogate.
-///
-/// Blocks in which no backslash follows another, and only quotes and line ends are escaped, are
-/// judged by pairs of neighbours at once; whatever else stands in a block is gone through unit by
-/// unit.
 pub fn check(text: &[u8]) -> Check {
-    let mut walk = Walk {
-        valid: true,
-        high: 0,
-        ended: 0,
-    };
-    let Some(mut at) = walk.units(text, 0, 1) else {
+    let Some(walk) = Walk::through(text) else {
         return Check::Broken;
     };
-    while at < text.len() {
-        // Here a unit begins, or ends the escape that the byte before began.
-        if let Some(judged) = walk.block(text, at) {
-            at = judged;
-            continue;
-        }
-        let begins = at - usize::from(walk.is_pending(text, at));
-        match walk.units(text, begins, at + BLOCK) {
-            Some(end) => at = end,
-            None => return Check::Broken,
-        }
-    }
-    if walk.is_pending(text, at) {
-        return Check::Broken;
-    }
-    if walk.valid && (walk.high < 0x80 || std::str::from_utf8(text).is_ok()) {
+    if walk.is_valid() && (walk.high < 0x80 || simdutf8::basic::from_utf8(text).is_ok()) {
         Check::Valid
     } else {
         Check::Repairable
-    }
-}
-
-/// What [`check`] found so far.
-struct Walk {
-    valid: bool,
-    /// All bytes or'ed.
-    high: u8,
-    /// The last unit ended here: a backslash before it begins nothing.
-    ended: usize,
-}
-
-impl Walk {
-    /// The byte before `at` is a backslash that begins an escape.
-    fn is_pending(&self, text: &[u8], at: usize) -> bool {
-        at > self.ended && text[at - 1] == b'\\'
-    }
-
-    /// Judges the block at `at`, or the last whole one of the text when fewer bytes are left:
-    /// where it ends, if all in it is plain.
-    #[inline]
-    fn block(&mut self, text: &[u8], at: usize) -> Option<usize> {
-        if at == self.ended && text[at - 1] == b'\\' {
-            return None;
-        }
-        let left = text.len() - at;
-        let (from, end) = if left >= BLOCK {
-            (at, at + BLOCK)
-        } else if left > BLOCK_SHORT && text.len() > BLOCK {
-            (text.len() - BLOCK, text.len())
-        } else if text.len() > BLOCK_SHORT && left <= BLOCK_SHORT {
-            let from = text.len() - BLOCK_SHORT;
-            let bytes = text[from..].first_chunk::<BLOCK_SHORT>()?;
-            let before = text[from - 1..].first_chunk::<BLOCK_SHORT>()?;
-            return self.judge(before, bytes).then_some(text.len());
-        } else {
-            return None;
-        };
-        let bytes = text[from..].first_chunk::<BLOCK>()?;
-        let before = text[from - 1..].first_chunk::<BLOCK>()?;
-        self.judge(before, bytes).then_some(end)
-    }
-
-    /// Each of `bytes` fits behind its neighbour in `before`: a quote behind a backslash, and
-    /// behind a backslash a quote or the letter of a line end. Written so that it becomes a
-    /// handful of vector instructions.
-    #[inline]
-    fn judge<const N: usize>(&mut self, before: &[u8; N], bytes: &[u8; N]) -> bool {
-        let mut bad = 0u8;
-        let mut high = 0u8;
-        for (&before, &byte) in before.iter().zip(bytes) {
-            let escape = u8::from(before == b'\\');
-            let quote = u8::from(byte == b'"');
-            let line_end = u8::from(byte == b'n') | u8::from(byte == b'r');
-            bad |= (escape & !(quote | line_end)) | (quote & !escape) | u8::from(byte < 0x20);
-            high |= byte;
-        }
-        self.high |= high;
-        bad == 0
-    }
-
-    /// Goes through units from `at` on, at least up to `until` and to where no backslash stands
-    /// before: where that is. `None` when an unescaped quote is met, or the text ends in an escape.
-    fn units(&mut self, text: &[u8], mut at: usize, until: usize) -> Option<usize> {
-        let until = until.min(text.len());
-        while at < until {
-            match text[at] {
-                b'"' => return None,
-                b'\\' => match unit(&text[at..]) {
-                    Some((len, _)) => at += len,
-                    None => {
-                        self.valid = false;
-                        // Whatever is escaped, a quote behind a backslash does not end the text.
-                        at += 2;
-                    }
-                },
-                byte => {
-                    self.valid &= byte >= 0x20;
-                    self.high |= byte;
-                    at += 1;
-                }
-            }
-        }
-        self.ended = at;
-        (at <= text.len()).then_some(at)
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Follow {
     pub wake: Option<Duration>,
     /// How long to wait after the next look that finds nothing.
     interval: Duration,
+    /// Looks are at multiples of this.
+    period: Duration,
     /// Reading failed: not before `wake`, whatever is there.
     blocked: bool,
     probe: Option<Probe>,
@@ -99,6 +101,7 @@ impl Follow {
             lane: Lane::default(),
             wake: None,
             interval,
+            period: interval,
             blocked: false,
             probe: None,
             next: None,
@@ -340,9 +343,11 @@ impl Follow {
         self.rest(now, interval_max);
     }
 
-    /// Nothing new was found: look again later, and ever later.
+    /// Nothing new was found: look again later, and ever later. All files are looked at together,
+    /// so that one waking serves them all, and one body takes what they have.
     pub fn rest(&mut self, now: Duration, interval_max: Duration) {
-        self.wake = Some(now + self.interval);
+        let past = (now.as_nanos() % self.period.as_nanos().max(1)) as u64;
+        self.wake = Some(now + self.interval - Duration::from_nanos(past));
         self.interval = (self.interval * 2).min(interval_max);
     }
 

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::entry::{GenerationId, IdPrefix, Part};
+use crate::entry::{Entry, GenerationId, IdPrefix, Part};
 use crate::escape;
 use crate::inflight::GroupMark;
 
@@ -31,19 +31,13 @@ pub struct Group {
     /// When the last piece came.
     pub touched: Duration,
     pending: Vec<u8>,
+    /// So much at the start of `pending` has left.
+    left: usize,
+    /// Decoded bytes of the rest.
     pending_len: usize,
     next_start: u64,
     index: u32,
     pieces: VecDeque<Piece>,
-}
-
-/// A part ready to be written: `text` escaped, and where it stands.
-#[derive(Debug)]
-pub struct Cut {
-    /// Its escaped text.
-    pub text: Vec<u8>,
-    /// Where it stands in the line.
-    pub part: Part,
 }
 
 impl Group {
@@ -56,6 +50,7 @@ impl Group {
             time: time.to_vec(),
             touched: Duration::ZERO,
             pending: Vec::new(),
+            left: 0,
             pending_len: 0,
             next_start: 0,
             index: 0,
@@ -88,44 +83,44 @@ impl Group {
             offset,
             start,
         });
+        // Its capacity stays for the next piece.
+        self.pending.drain(..std::mem::take(&mut self.left));
         self.pending.extend_from_slice(text);
         self.pending_len += escape::decoded_len(text);
     }
 
     /// The next part, while more than `part_max` decoded bytes are there: it is not the last.
-    pub fn cut(&mut self, part_max: usize) -> Option<Cut> {
+    pub fn cut(&mut self, part_max: usize) -> Option<Entry<'_>> {
         if self.pending_len <= part_max {
             return None;
         }
-        let (escaped, len) = escape::cut(&self.pending, part_max);
-        let text = self.pending[..escaped].to_vec();
-        // Its capacity stays for the next piece.
-        self.pending.drain(..escaped);
-        Some(self.take(text, len, false))
+        let (escaped, len) = escape::cut(&self.pending[self.left..], part_max);
+        Some(self.take(escaped, len, false))
     }
 
     /// All that is left, as the last part or (given up by age) as one that may be continued.
     /// At most [`Group::cut`]'s `part_max` long once that has been called to the end.
-    pub fn flush(&mut self, last: bool) -> Option<Cut> {
-        if self.pending.is_empty() && !(last && self.index == 0) {
+    pub fn flush(&mut self, last: bool) -> Option<Entry<'_>> {
+        if self.pending_bytes() == 0 && !(last && self.index == 0) {
             return None;
         }
-        let text = std::mem::take(&mut self.pending);
-        let len = self.pending_len;
-        Some(self.take(text, len, last))
+        Some(self.take(self.pending_bytes(), self.pending_len, last))
     }
 
-    fn take(&mut self, text: Vec<u8>, len: usize, last: bool) -> Cut {
+    /// The next `escaped` bytes, which are `len` decoded ones.
+    fn take(&mut self, escaped: usize, len: usize, last: bool) -> Entry<'_> {
         let part = Part {
             start: self.next_start,
             len,
             index: self.index,
             last,
         };
+        let begin = self.left;
+        self.left += escaped;
         self.next_start += len as u64;
         self.pending_len -= len;
         self.index += 1;
-        while self.pending.is_empty() && !self.pieces.is_empty()
+        while self.pending_bytes() == 0 && !self.pieces.is_empty()
             || self
                 .pieces
                 .get(1)
@@ -133,12 +128,18 @@ impl Group {
         {
             self.pieces.pop_front();
         }
-        Cut { text, part }
+        Entry {
+            prefix: &self.prefix,
+            offset: self.offset,
+            part: Some(part),
+            text: &self.pending[begin..self.left],
+            time: &self.time,
+        }
     }
 
     /// Escaped bytes held.
     pub fn pending_bytes(&self) -> usize {
-        self.pending.len()
+        self.pending.len() - self.left
     }
 
     /// Where reading must resume for what is held: the piece with its first byte.

@@ -175,7 +175,7 @@ impl Outbox {
 
     /// A body of this length was not sealed by age.
     fn is_large(&self, bytes: usize) -> bool {
-        bytes >= self.bytes_max(Lane::Bulk) / 2
+        bytes >= self.bytes_max(Lane::Bulk) / 8 * 7
     }
 
     /// Bytes held, the open body's possible growth included.

@@ -14,7 +14,7 @@ use crate::lane::{Lane, prompt_memory};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::saver::Saver;
-use crate::schedule::Schedule;
+use crate::schedule::{self, Schedule};
 use crate::settings::Settings;
 use crate::spool::Rescue;
 use crate::stamp;
@@ -83,6 +83,10 @@ impl Pipeline {
             .batch_bytes_max
             .min(settings.memory_bytes_max / 3)
             .clamp(limits::BATCH_BYTES_MIN, limits::BATCH_BYTES_LIMIT);
+        // A line waits for the look that finds it, and then for others: both within one age.
+        let age = settings.batch_age_max.max(schedule::GRID);
+        settings.poll_interval = settings.poll_interval.min(age);
+        settings.poll_interval_max = settings.poll_interval_max.max(settings.poll_interval);
         Self {
             outbox: Outbox::new(&settings),
             rescue: Rescue::new(settings.spool),
@@ -210,10 +214,8 @@ impl Pipeline {
             self.settings.save_interval
         };
         let seal = |lane: Lane| {
-            let since = self.outbox.open[lane as usize].batch.since();
-            since
-                .filter(|_| self.outbox.has_slot(lane))
-                .map(|since| since + self.settings.batch_age_max)
+            let due = self.seal_at(lane);
+            due.filter(|_| self.outbox.has_slot(lane))
         };
         let timer = self
             .schedule
@@ -310,6 +312,10 @@ impl Pipeline {
             Lane::Prompt => prompt >= kept && bytes > max,
             Lane::Bulk => bytes - prompt > max.saturating_sub(kept + reserve),
         }
+    }
+
+    fn may_read(&self) -> bool {
+        !self.draining && self.reading.is_none() && !self.is_full(Lane::Prompt)
     }
 
     fn over_budget(&self) -> bool {

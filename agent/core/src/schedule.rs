@@ -13,7 +13,7 @@ use crate::event::ContainerId;
 use crate::lane::Lane;
 
 /// Times are rounded up to this, so that many containers are looked at after one waking.
-const GRID: Duration = Duration::from_millis(20);
+pub const GRID: Duration = Duration::from_millis(20);
 /// A look that finds little costs as much as reading this.
 const LOOK_BYTES: u64 = 4 * 1024;
 
@@ -109,6 +109,11 @@ impl Schedule {
             }
             Place::Nowhere => {}
         }
+    }
+
+    /// [`Schedule::next`] has one of this lane, or one whose time has come.
+    pub fn is_ready(&self, now: Duration, lane: Lane) -> bool {
+        !self.ready[lane as usize].is_empty() || self.deadline().is_some_and(|at| at <= now)
     }
 
     /// The next one to be looked at, among those of the prompt lane and, with `bulk`, the others.

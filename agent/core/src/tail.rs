@@ -13,7 +13,7 @@ use crate::docker::Stream;
 use crate::entry::{Entry, Part, Style};
 use crate::event::Container;
 use crate::inflight::{GroupMark, InFlight};
-use crate::join::{Cut, Group};
+use crate::join::Group;
 use crate::limits::{DATA_BYTES_MAX, ENTRY_BYTES_MAX, LINE_BYTES_MAX, PART_MARK_BYTES_MAX};
 use crate::stats::Stats;
 
@@ -172,6 +172,11 @@ impl Tail {
         open && !joins
     }
 
+    /// The generation `key` was consumed last.
+    pub fn is_at(&self, key: u64) -> bool {
+        self.last_key == Some(key)
+    }
+
     /// Turns a chunk of the generation `key` into entries, from its read offset on. `end`: the
     /// chunk ends where the file ends, for good.
     pub fn consume(&mut self, key: u64, bytes: &[u8], end: bool, sink: &mut Sink<'_>) -> Consumed {
@@ -243,8 +248,8 @@ impl Tail {
                 roomy = false;
                 break;
             }
-            if let Some(cut) = group.flush(last) {
-                emit(group, stream, &cut, sink);
+            if let Some(entry) = group.flush(last) {
+                emit(stream, &entry, sink);
             }
             if last {
                 self.groups[stream as usize] = None;
@@ -268,18 +273,12 @@ impl Tail {
     }
 }
 
-fn emit(group: &Group, stream: Stream, cut: &Cut, sink: &mut Sink<'_>) {
-    let Part { index, last, .. } = cut.part;
-    let entry = Entry {
-        prefix: &group.prefix,
-        offset: group.offset,
-        part: Some(cut.part),
-        text: &cut.text,
-        time: &group.time,
-    };
-    sink.batch.push(sink.now, stream, sink.style, &entry);
+/// Writes a part of a line.
+fn emit(stream: Stream, entry: &Entry<'_>, sink: &mut Sink<'_>) {
+    let is_whole = |part: Part| part.index == 0 && part.last;
+    sink.batch.push(sink.now, stream, sink.style, entry);
     sink.stats.entries += 1;
-    sink.stats.parts += u64::from(!(index == 0 && last));
+    sink.stats.parts += u64::from(!entry.part.is_none_or(is_whole));
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! wherever a restart falls.
 
 use agent_core::ContainerId;
-use agent_core::entry::{GenerationId, IdPrefix};
+use agent_core::entry::{Entry, GenerationId, IdPrefix};
 use agent_core::escape;
-use agent_core::join::{Cut, Group};
+use agent_core::join::Group;
 
 use crate::input::Input;
 
@@ -22,13 +22,14 @@ struct Line {
 }
 
 impl Line {
-    fn add(&mut self, cut: &Cut, part_max: usize) {
-        let text = decoded(&cut.text);
-        assert_eq!(cut.part.start, self.text.len() as u64, "parts follow");
-        assert_eq!(cut.part.len, text.len());
+    fn add(&mut self, entry: &Entry<'_>, part_max: usize) {
+        let text = decoded(entry.text);
+        let part = entry.part.expect("a part");
+        assert_eq!(part.start, self.text.len() as u64, "parts follow");
+        assert_eq!(part.len, text.len());
         assert!(text.len() <= part_max, "a part is too long");
         assert!(!self.last, "a part behind the last");
-        self.last = cut.part.last;
+        self.last = part.last;
         self.text.push_str(&text);
     }
 }
@@ -49,8 +50,8 @@ pub fn run(data: &[u8]) {
         group.push(1, offset, &piece, None);
         pieces.push((offset, piece));
         let kept = input.below(4);
-        while let Some(cut) = group.cut(part_max) {
-            line.add(&cut, part_max);
+        while let Some(entry) = group.cut(part_max) {
+            line.add(&entry, part_max);
         }
         assert!(
             group.pending_bytes() <= 6 * part_max,
@@ -59,16 +60,16 @@ pub fn run(data: &[u8]) {
         match kept {
             0 => {
                 // Given up by age; it may go on.
-                if let Some(cut) = group.flush(false) {
-                    line.add(&cut, part_max);
+                if let Some(entry) = group.flush(false) {
+                    line.add(&entry, part_max);
                 }
             }
             1 => group = restart(prefix, &group, &pieces, part_max, &mut line),
             _ => {}
         }
     }
-    if let Some(cut) = group.flush(true) {
-        line.add(&cut, part_max);
+    if let Some(entry) = group.flush(true) {
+        line.add(&entry, part_max);
     }
     let whole: String = pieces.iter().map(|(_, piece)| decoded(piece)).collect();
     assert_eq!(line.text, whole);
@@ -91,8 +92,8 @@ fn restart(
     let from = held.map_or(u64::MAX, |(_, offset)| offset);
     for (offset, piece) in pieces.iter().filter(|(offset, _)| *offset >= from) {
         resumed.push(1, *offset, piece, start.take());
-        while let Some(cut) = resumed.cut(part_max) {
-            line.add(&cut, part_max);
+        while let Some(entry) = resumed.cut(part_max) {
+            line.add(&entry, part_max);
         }
     }
     assert_eq!(resumed.pending_bytes(), group.pending_bytes());

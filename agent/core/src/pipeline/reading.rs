@@ -198,7 +198,10 @@ impl Pipeline {
         }
         self.choose_lane(id, chunk.bytes.len() as u64);
         let mut done = 0;
-        loop {
+        // Nothing new, which is so with most looks: then there is nothing to be written.
+        let is_at = |follow: &Follow| follow.tail.is_at(key);
+        let is_quiet = chunk.bytes.is_empty() && self.follows.get(&id).is_some_and(is_at);
+        while !is_quiet {
             let rest = &chunk.bytes[done..];
             let consume =
                 |tail: &mut Tail, sink: &mut Sink<'_>| tail.consume(key, rest, last, sink);

@@ -56,11 +56,25 @@ impl Pipeline {
         Some(result)
     }
 
+    /// When the open body of a lane is due: its first line may have been written right behind the look
+    /// before the one that found it.
+    pub(super) fn seal_at(&self, lane: Lane) -> Option<Duration> {
+        let age = self.settings.batch_age_max;
+        let age = age.saturating_sub(self.settings.poll_interval);
+        let since = self.outbox.open[lane as usize].batch.since();
+        since.map(|since| since + age)
+    }
+
     pub(super) fn seal_by_age(&mut self, now: Duration) {
         for lane in Lane::ALL {
-            let since = self.outbox.open[lane as usize].batch.since();
-            let due = since
-                .is_some_and(|since| self.draining || since + self.settings.batch_age_max <= now);
+            let Some(due) = self.seal_at(lane) else {
+                continue;
+            };
+            // Files are looked at in rounds: what the round at hand finds goes along.
+            let in_round = self.may_read()
+                && self.schedule.is_ready(now, lane)
+                && now < due + self.settings.poll_interval;
+            let due = self.draining || (due <= now && !in_round);
             // While nothing can be sent the body may as well grow.
             if due && self.outbox.has_slot(lane) {
                 self.seal(lane);

@@ -151,9 +151,9 @@ impl Tail {
             .as_ref()
             .is_some_and(|group| group.time != time)
             && let Some(mut group) = self.groups[slot].take()
-            && let Some(cut) = group.flush(true)
+            && let Some(entry) = group.flush(true)
         {
-            emit(&group, Stream::ALL[slot], &cut, sink);
+            emit(Stream::ALL[slot], &entry, sink);
         }
     }
 
@@ -175,13 +175,13 @@ impl Tail {
         };
         group.touched = sink.now;
         group.push(at.key, at.offset, &record.text, piece_start);
-        while let Some(cut) = group.cut(sink.part_max()) {
-            emit(&group, record.stream, &cut, sink);
+        while let Some(entry) = group.cut(sink.part_max()) {
+            emit(record.stream, &entry, sink);
         }
         if !record.complete {
             self.groups[slot] = Some(group);
-        } else if let Some(cut) = group.flush(true) {
-            emit(&group, record.stream, &cut, sink);
+        } else if let Some(entry) = group.flush(true) {
+            emit(record.stream, &entry, sink);
         }
     }
 }

@@ -318,10 +318,11 @@ impl World {
                     end,
                     ..
                 } => println!(
-                    "{:?} chunk {handle:?} {offset} +{} end={end} {}",
+                    "{:?} chunk {handle:?} {offset} +{} end={end} {} {:?}",
                     self.now.mono,
                     bytes.len(),
-                    summary(bytes)
+                    summary(bytes),
+                    String::from_utf8_lossy(&bytes[..bytes.len().min(120)])
                 ),
                 other => println!("{:?} {other:?}", self.now.mono),
             }

@@ -190,5 +190,8 @@ impl World {
 fn begins_whole(data: &[u8]) -> bool {
     let line = data.split(|&byte| byte == b'\n').next();
     let line = String::from_utf8_lossy(line.unwrap_or_default());
-    line.matches("{\"log\"").count() == 1 && line.contains("\\n\",\"stream\"")
+    // Not behind the start of one that was torn.
+    line.trim_start_matches('\0').starts_with("{\"log\"")
+        && line.matches("{\"log\"").count() == 1
+        && line.contains("\\n\",\"stream\"")
 }
