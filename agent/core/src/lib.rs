@@ -18,11 +18,13 @@ pub mod escape;
 pub mod event;
 pub mod file_id;
 mod follow;
+mod gap;
 pub mod generation;
 pub mod identity;
 mod inflight;
 pub mod join;
 pub mod limits;
+pub mod loss;
 mod outbox;
 pub mod pipeline;
 pub mod planted;
@@ -41,8 +43,9 @@ mod writer;
 
 pub use checkpoint::CheckpointError;
 pub use event::{
-    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, LossReason,
-    Notice, Now, Outcome, ReadError, SaveId,
+    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, Notice, Now,
+    Outcome, ReadError, SaveId,
 };
+pub use loss::{Bound, Loss, LossReason};
 pub use pipeline::Pipeline;
 pub use settings::Settings;

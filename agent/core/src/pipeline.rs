@@ -1,5 +1,6 @@
 //! The pipeline: events in, actions out.
 
+mod gap;
 mod reading;
 mod shipping;
 
@@ -122,6 +123,11 @@ impl Pipeline {
                 self.stats.quarantined += u64::from(stored);
                 let sent = self.outbox.quarantined(now.mono, batch, stored);
                 self.settle_batch(batch, sent);
+            }
+            Event::LetGo(handle) => {
+                self.follows
+                    .values_mut()
+                    .for_each(|follow| follow.let_go(handle));
             }
             Event::Saved(id) => {
                 self.stats.saves += 1;
@@ -275,9 +281,13 @@ impl Pipeline {
 
     fn report(&mut self, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
-            if let Notice::Lost { from, to, .. } = &notice {
-                self.stats.losses += 1;
-                self.stats.lost_bytes += to.map_or(0, |to| to - from);
+            if let Notice::Lost(loss) = &notice {
+                // Whoever keeps losses writes them with the next checkpoint, or before.
+                self.saver.touch();
+                if !loss.reason.is_by_age() {
+                    self.stats.losses += 1;
+                    self.stats.lost_bytes += loss.bytes();
+                }
             }
             self.actions.push_back(Action::Report(notice));
         }
