@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::docker::Stream;
-use crate::entry::{self, Entry, Style};
+use crate::entry::{self, Entry, Gap, Style};
 use crate::limits::{ENTRY_FRAME_BYTES_MAX, SEGMENT_FRAME_BYTES_MAX};
 
 const OPEN: &[u8] = br#"{"specversion":"1.0","logEntryBatches":["#;
@@ -20,11 +20,21 @@ pub struct Labels([Vec<u8>; 2]);
 impl Labels {
     /// For one container.
     pub fn new(source: &str, type_prefix: &str, subject: &str) -> Self {
-        Self(Stream::ALL.map(|stream| {
+        let kinds = Stream::ALL.map(Stream::as_str);
+        Self::with(kinds, source, type_prefix, subject)
+    }
+
+    /// Of a container's gap markers.
+    pub fn gap(source: &str, type_prefix: &str, subject: &str) -> Self {
+        Self::with([crate::gap::KIND; 2], source, type_prefix, subject)
+    }
+
+    fn with(kinds: [&str; 2], source: &str, type_prefix: &str, subject: &str) -> Self {
+        Self(kinds.map(|kind| {
             let mut label = Vec::new();
             for (name, value) in [
                 ("],\"source", source.to_owned()),
-                ("\",\"type", format!("{type_prefix}.{}", stream.as_str())),
+                ("\",\"type", format!("{type_prefix}.{kind}")),
                 ("\",\"subject", subject.to_owned()),
             ] {
                 label.extend_from_slice(name.as_bytes());
@@ -125,18 +135,29 @@ impl Batch {
     /// Appends an entry of the container that was entered.
     #[inline]
     pub fn push(&mut self, now: Duration, stream: Stream, style: Style, entry: &Entry<'_>) {
+        entry::write(self.place(now, stream, entry.time), style, entry);
+    }
+
+    /// Appends a gap marker; its labels were entered.
+    pub fn push_gap(&mut self, now: Duration, style: Style, gap: &Gap<'_>) {
+        entry::write_gap(self.place(now, Stream::Stdout, gap.time), style, gap);
+    }
+
+    /// Where the next entry of a stream goes.
+    #[inline]
+    fn place(&mut self, now: Duration, stream: Stream, time: &[u8]) -> &mut Vec<u8> {
         self.entries += 1;
         if self.since.is_none() {
             self.since = Some(now);
         }
-        let out = match &mut self.open {
+        match &mut self.open {
             Some(open) if open.stream == stream => {
                 open.entries += 1;
                 self.body.push(b',');
                 &mut self.body
             }
             None => {
-                self.open = Some(Segment::new(stream, entry));
+                self.open = Some(Segment::new(stream, time));
                 self.start_segment();
                 &mut self.body
             }
@@ -146,12 +167,11 @@ impl Batch {
                         beside.entries += 1;
                         self.side.push(b',');
                     }
-                    None => self.beside = Some(Segment::new(stream, entry)),
+                    None => self.beside = Some(Segment::new(stream, time)),
                 }
                 &mut self.side
             }
-        };
-        entry::write(out, style, entry);
+        }
     }
 
     /// The finished body. At least one entry must be in it.
@@ -184,10 +204,10 @@ impl Batch {
 }
 
 impl Segment {
-    fn new(stream: Stream, first: &Entry<'_>) -> Self {
+    fn new(stream: Stream, time: &[u8]) -> Self {
         Self {
             stream,
-            default_time: first.time.to_vec(),
+            default_time: time.to_vec(),
             entries: 1,
         }
     }

@@ -2,10 +2,11 @@
 //! listed file is which generation; the chain keeps their order and what lies beside what.
 
 use crate::entry::IdPrefix;
-use crate::event::{ContainerId, FileHandle, Listed, SaveId};
-use crate::file_id::generation_id;
+use crate::event::{ContainerId, FileHandle, Head, Listed, SaveId};
+use crate::file_id::{self, Fingerprint, generation_id};
 use crate::generation::Generation;
 use crate::identity::{Candidate, align};
+use crate::stamp::Time;
 
 /// Stands for a generation that was accepted and forgotten.
 const FORGOTTEN: u64 = 0;
@@ -81,11 +82,76 @@ impl Chain {
             .find(|generation| generation.key == key)
     }
 
+    /// Time of the first line that is there behind the generation, as far as it was seen.
+    pub fn time_behind(&self, key: u64) -> String {
+        let behind = self.generations.iter().skip_while(|g| g.key != key).skip(1);
+        behind
+            .filter(|g| g.loss.is_none())
+            .map(|g| g.fingerprint.time.as_str())
+            .find(|time| !time.is_empty())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// By the descriptor being read.
-    pub fn by_handle(&self, handle: FileHandle) -> Option<&Generation> {
+    pub fn by_handle(&mut self, handle: FileHandle) -> Option<&mut Generation> {
         self.generations
-            .iter()
+            .iter_mut()
             .find(|generation| generation.handle == Some(handle))
+    }
+
+    /// The generation whose plain file this was when it was last listed, by its inode.
+    /// With `gone` it is none that is listed now.
+    pub fn by_inode(&mut self, file: &Listed, gone: bool) -> Option<&mut Generation> {
+        self.generations.iter_mut().find(|generation| {
+            let is_it = |before: Listed| {
+                !before.compressed
+                    && (before.device, before.inode, before.born)
+                        == (file.device, file.inode, file.born)
+            };
+            // In an inode that was truncated other bytes are another generation's.
+            let fits = match generation.finished {
+                true => generation.loss.is_none() && generation.size == file.size,
+                false => generation.read <= file.size,
+            };
+            let fits = fits && !(gone && generation.listed.is_some());
+            !generation.replaced && fits && generation.evidence.is_some_and(is_it)
+        })
+    }
+
+    /// Takes in a file that was gone before its first line was read, in front of what is there
+    /// now. It has nothing but its size; the caller loses it.
+    pub fn append_unread(&mut self, file: &Listed) -> u64 {
+        let id = file_id::unread_id(file);
+        let head = Head {
+            len: 0,
+            hash: id.0,
+            offset: 0,
+        };
+        let fingerprint = Fingerprint {
+            head,
+            complete: false,
+            witness: None,
+            time: Time::default(),
+        };
+        let candidate = Candidate {
+            listed: *file,
+            fingerprint,
+            known: None,
+        };
+        let mut generation = self.found(&candidate, "", SaveId::default());
+        (generation.id, generation.prefix) = (id, IdPrefix::new(self.container, id));
+        (generation.gate, generation.closed) = (None, true);
+        (generation.size, generation.sure_size) = (file.size, file.size);
+        generation.sealed = file.position > 0;
+        // No look had it twice.
+        generation.missing = 2;
+        let key = generation.key;
+        let there = |g: &Generation| g.listed.is_some();
+        let at = self.generations.iter().position(there);
+        let at = at.unwrap_or(self.generations.len());
+        self.generations.insert(at, generation);
+        key
     }
 
     /// The generation that a listed file is beyond doubt: its descriptor was held all the time,
@@ -158,6 +224,12 @@ impl Chain {
                 }
             };
             let generation = &mut self.generations[at];
+            if file.known.is_none() && !file.listed.compressed {
+                generation.sure_size = generation.sure_size.max(file.listed.size);
+            }
+            if generation.fingerprint.time.as_str().is_empty() {
+                generation.fingerprint.time = file.fingerprint.time;
+            }
             change.late |= generation.list(&file.listed);
             // What stands in front of the read offset may not be what was read.
             let read = generation.read;
@@ -286,6 +358,7 @@ impl Chain {
             handle: None,
             held: false,
             size: 0,
+            sure_size: 0,
             read: 0,
             last: None,
             committed: [0; 2],
@@ -304,6 +377,10 @@ impl Chain {
             replaced: false,
             vanished: false,
             nameless_since: None,
+            loss: None,
+            evicted: false,
+            sealed: false,
+            unsure_to: 0,
         }
     }
 }

@@ -62,6 +62,9 @@ pub struct GenerationState {
     pub last: Option<(u32, u64)>,
     /// Bytes known to be there.
     pub size: u64,
+    /// `size` is all there will ever be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// Nothing will be appended.
     pub closed: bool,
     /// Read to its end, which is `size`.

@@ -5,8 +5,12 @@
 //! ids sort as the lines stand in their file. Same id, same bytes: an id without a part is the one
 //! complete Docker line at that offset; one with a part names the piece that began the line, where
 //! the part starts in its decoded text, how long it is, and whether it is the last.
+//!
+//! A gap marker's id is `container(10) generation(12) offset(8) hash(9)`: the offset is that of the
+//! first byte lost, the hash that of the marker's text and time.
 
 use crate::event::ContainerId;
+use crate::file_id::head_hash;
 use crate::limits::ID_BYTES_MAX;
 use crate::stamp;
 
@@ -16,6 +20,8 @@ const GENERATION: usize = 12;
 const OFFSET: usize = 8;
 const START: usize = 7;
 const LENGTH: usize = 3;
+/// Of a gap marker: one less than a part's id has, which tells them apart.
+const GAP_HASH: usize = START + LENGTH - 1;
 const PREFIX: usize = CONTAINER + GENERATION;
 const LAST: u64 = 1 << 14;
 
@@ -146,6 +152,10 @@ pub fn write(out: &mut Vec<u8>, style: Style, entry: &Entry<'_>) {
             out.extend_from_slice(&id);
         }
     }
+    end(out, style, time);
+}
+
+fn end(out: &mut Vec<u8>, style: Style, time: &[u8]) {
     out.extend_from_slice(b"\",\"time\":\"");
     if style.nanoseconds {
         out.extend_from_slice(time);
@@ -173,6 +183,32 @@ fn eight_digits(value: u64) -> [u8; OFFSET] {
     let letters = ((bits + (128 - 10) * ONES) >> 7) & ONES;
     let letter_gap = u64::from(b'a' - b'0' - 10);
     (bits + u64::from(b'0') * ONES + letter_gap * letters).to_be_bytes()
+}
+
+/// A gap marker.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap<'a> {
+    /// Container and generation.
+    pub prefix: &'a IdPrefix,
+    /// First byte lost.
+    pub offset: u64,
+    /// A valid JSON string body.
+    pub text: &'a [u8],
+    /// A valid Docker time.
+    pub time: &'a [u8],
+}
+
+/// Appends a marker; its id holds a hash of what it says, so that the same id is the same bytes.
+pub fn write_gap(out: &mut Vec<u8>, style: Style, gap: &Gap<'_>) {
+    let mut hash = [0; GAP_HASH];
+    digits(head_hash(&[gap.text, b"\n", gap.time].concat()), &mut hash);
+    out.extend_from_slice(b"{\"data\":\"");
+    out.extend_from_slice(gap.text);
+    out.extend_from_slice(b"\",\"id\":\"");
+    out.extend_from_slice(&gap.prefix.0);
+    out.extend_from_slice(&eight_digits(gap.offset));
+    out.extend_from_slice(&hash);
+    end(out, style, gap.time);
 }
 
 #[inline]

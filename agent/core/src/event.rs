@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::spool::{Body, Unspooled};
+use crate::loss::Loss;
 
 /// The two clocks, read by the shell just before each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,6 +223,9 @@ pub enum Event<'a> {
         /// What the spool has of it.
         found: Unspooled,
     },
+    /// The shell let go of a deleted file at a bound that the operator set: what is not read of it
+    /// never will be.
+    LetGo(FileHandle),
     /// Everything up to this checkpoint is on disk, fsynced, folder included.
     Saved(SaveId),
     /// This checkpoint is not on disk; the previous one still is.
@@ -329,20 +333,7 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// Bytes are gone that were never shipped.
-    Lost {
-        /// Whose.
-        container: ContainerId,
-        /// The generation, as it stands in entry ids.
-        generation: String,
-        /// First byte lost.
-        from: u64,
-        /// One past the last byte lost, when it is known.
-        to: Option<u64>,
-        /// Why.
-        reason: LossReason,
-        /// Time of the last line shipped, when there is one.
-        last_time: String,
-    },
+    Lost(Loss),
     /// A damaged compressed file; said once a file.
     Torn {
         /// Whose.
@@ -366,29 +357,4 @@ pub enum Notice {
         /// True when a checkpoint knew the container.
         resumed: bool,
     },
-}
-
-/// Why bytes were lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    /// Rotation removed the file before it was read.
-    RotatedAway,
-    /// The container's folder went with unread bytes in it.
-    Removed,
-    /// The file was truncated, or replaced in place.
-    Truncated,
-    /// A compressed file is damaged beyond this point.
-    Damaged,
-}
-
-impl LossReason {
-    /// The word used in metrics, logs and the ledger.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RotatedAway => "rotated_away",
-            Self::Removed => "removed",
-            Self::Truncated => "truncated",
-            Self::Damaged => "damaged",
-        }
-    }
 }

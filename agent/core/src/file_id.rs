@@ -1,11 +1,14 @@
 //! What a file is, told from its bytes: device and inode are only hints, since gzip changes them
 //! and deletion reuses them.
 
+use std::time::Duration;
+
 use memchr::memchr;
 
 use crate::docker;
 use crate::entry::GenerationId;
-use crate::event::Head;
+use crate::event::{Head, Listed};
+use crate::stamp::Time;
 
 /// A 64-bit hash of a file's first line (or of any witness bytes). Its values stand in
 /// checkpoints and decide entry ids: it never changes.
@@ -49,6 +52,8 @@ pub struct Fingerprint {
     /// The first line that is not like it, where it is no complete line: together they tell even
     /// files apart that begin with the same piece.
     pub witness: Option<Head>,
+    /// Its time, if it is a Docker line that was read in this run.
+    pub time: Time,
 }
 
 impl Fingerprint {
@@ -76,10 +81,9 @@ pub fn look(bytes: &[u8], offset: u64, finished: bool) -> Start {
         None if finished || bytes.len() >= crate::limits::LINE_BYTES_MAX => bytes,
         None => return Start::Partial,
     };
-    let complete = line
-        .strip_suffix(b"\n")
-        .and_then(docker::parse)
-        .is_some_and(|line| line.complete);
+    let record = line.strip_suffix(b"\n").and_then(docker::parse);
+    let complete = record.as_ref().is_some_and(|record| record.complete);
+    let time = record.map_or(Time::default(), |record| Time::of(&record.time));
     let head = Head {
         len: u32::try_from(line.len()).unwrap_or(u32::MAX),
         hash: head_hash(line),
@@ -93,6 +97,7 @@ pub fn look(bytes: &[u8], offset: u64, finished: bool) -> Start {
         head,
         complete,
         witness,
+        time,
     })
 }
 
@@ -129,6 +134,16 @@ pub fn generation_id(fingerprint: &Fingerprint, twin: u32, epoch: u64) -> Genera
     if twin > 0 || !fingerprint.complete {
         hash = mix(mix(hash ^ epoch) ^ u64::from(twin));
     }
+    GenerationId(hash & GenerationId::MASK)
+}
+
+/// Names a file that went before its first line was read, by what its last listing showed.
+pub fn unread_id(file: &Listed) -> GenerationId {
+    let nanos = |time: Duration| time.as_nanos() as u64;
+    let times = [nanos(file.born), nanos(file.modified)];
+    let hash = [file.device, file.inode, file.size, times[0], times[1]]
+        .into_iter()
+        .fold(0x6761_7073, |hash, word| mix(hash ^ word));
     GenerationId(hash & GenerationId::MASK)
 }
 

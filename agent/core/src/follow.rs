@@ -1,7 +1,8 @@
 //! One container between listings and reads: what is to be read next, and when.
 
-mod failure;
+pub mod failure;
 mod stray;
+mod unread;
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::file_id::Fingerprint;
 use crate::generation::Generation;
 use crate::lane::Lane;
 use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX};
+use crate::loss::Loss;
 use crate::probe::{Identified, Probe};
 use crate::settings::Settings;
 use crate::tail::Tail;
@@ -59,6 +61,14 @@ pub struct Follow {
     /// even when they have lost their names.
     strays: Vec<Stray>,
     remembered: Vec<(Listed, Fingerprint)>,
+    /// Listed files that nobody holds and whose first line is not read.
+    unread: Vec<Listed>,
+    /// Strays as they were before they were cut off.
+    cut: Vec<Listed>,
+    /// Strays that the shell let go of.
+    evicted: Vec<FileHandle>,
+    /// Damaged files that were told.
+    torn: Vec<FileHandle>,
     /// Listings have to confirm that something is gone, or readable again.
     relist: bool,
     /// Listings in a row of a folder that never stood still.
@@ -74,6 +84,8 @@ pub struct Follow {
 #[derive(Clone, Copy, Debug)]
 struct Stray {
     file: Listed,
+    /// Bytes of it that a listing showed and nobody has read.
+    unread: u64,
     /// The generation right before it.
     follows: Option<u64>,
 }
@@ -83,6 +95,8 @@ struct Stray {
 pub struct Settled {
     /// What the chain made of it.
     pub change: Change,
+    /// Files that went before their first line was read.
+    pub lost: Vec<Loss>,
     /// Names or inodes differ from the listing before.
     pub moved: bool,
     /// Nothing follows from it, since the folder has changed: it is to be looked at again.
@@ -108,6 +122,10 @@ impl Follow {
             files: Vec::new(),
             strays: Vec::new(),
             remembered: Vec::new(),
+            unread: Vec::new(),
+            cut: Vec::new(),
+            evicted: Vec::new(),
+            torn: Vec::new(),
             relist: false,
             unstable: 0,
             short: None,
@@ -118,11 +136,7 @@ impl Follow {
 
     /// The folder is gone, and all that was read of it is accepted.
     pub fn is_over(&self) -> bool {
-        self.tail.container.removed
-            && self.probe.is_none()
-            && self.strays.is_empty()
-            && self.tail.chain.cursor().is_none()
-            && self.tail.inflight.is_empty()
+        self.is_read() && self.tail.inflight.is_empty()
     }
 
     /// All that will ever be in its log is read.
@@ -130,6 +144,8 @@ impl Follow {
         self.tail.container.removed
             && self.probe.is_none()
             && self.strays.is_empty()
+            && self.unread.is_empty()
+            && self.cut.is_empty()
             && self.tail.chain.cursor().is_none()
     }
 
@@ -140,13 +156,21 @@ impl Follow {
         }
         let probe = self.probe.take()?;
         let all = probe.files();
+        self.note_unread(&probe.unread());
+        self.cut.extend(&probe.shrunk);
+        let shrunk = self.lose_cut();
         if let Some(handle) = probe.about() {
             let identified = probe.finish(&self.tail.chain);
-            return Some(self.settle_again(handle, identified, next_save));
+            let settled = self.settle_again(handle, identified, next_save);
+            return Some(Settled {
+                lost: shrunk,
+                ..settled
+            });
         }
         if probe.is_stale() {
             return Some(Settled {
                 stale: self.next.is_none(),
+                lost: shrunk,
                 ..Settled::default()
             });
         }
@@ -171,7 +195,7 @@ impl Follow {
         // truncated meanwhile.
         let probed = files.iter().filter(|file| file.known.is_none());
         self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
-        self.files = listed;
+        self.files.clone_from(&listed);
         self.unstable = match unstable {
             true => self.unstable + 1,
             false => 0,
@@ -190,6 +214,13 @@ impl Follow {
             },
             next_save,
         );
+        let copies = self.new_copies(&change, &listed, &all);
+        let mut lost = shrunk;
+        if !unstable {
+            lost.extend(self.miss_unread(&all, &listed, copies));
+        }
+        self.torn
+            .retain(|handle| all.iter().any(|file| file.handle == *handle));
         self.forget_strays(&all, unborn);
         self.tail.chain.prune();
         let missing = |g: &Generation| g.handle.is_none() && !g.finished;
@@ -199,6 +230,7 @@ impl Follow {
         let spare = done.filter_map(|g| g.listed).filter(|listed| listed.held);
         Some(Settled {
             change,
+            lost,
             moved,
             stale: false,
             again: false,
@@ -214,7 +246,10 @@ impl Follow {
     /// What to do now, or when to ask again.
     pub fn step(&mut self, now: Duration, saved: SaveId) -> Step {
         if self.probe.is_none() && self.is_due(now) {
-            self.probe = self.strays.first().map(|stray| Probe::again(stray.file));
+            self.probe = self
+                .strays
+                .first()
+                .map(|stray| Probe::again(stray.unread()));
         }
         if let Some((handle, offset)) = self.probe_wanted(now) {
             return Step::Act(

@@ -29,6 +29,9 @@ pub struct Generation {
     pub held: bool,
     /// Bytes known to be there, uncompressed: a lower bound.
     pub size: u64,
+    /// As `size`, when its first line was last seen to be there: what a listing showed since may be
+    /// another file's size, if it was truncated.
+    pub sure_size: u64,
     /// Offset up to which it is read.
     pub read: u64,
     /// Length and hash of the line that ends at `read`, where the first line is not complete: it is
@@ -56,16 +59,36 @@ pub struct Generation {
     pub follows: Option<u64>,
     /// Other bytes were found in its place: it was truncated, unless it is found elsewhere.
     pub replaced: bool,
+    /// What of it is lost.
+    pub loss: Option<Lost>,
+    /// The shell let go of it at a bound.
+    pub evicted: bool,
+    /// `size` is all there will ever be: it was listed under a rotated name.
+    pub sealed: bool,
+    /// Bytes before this may have been shipped by an earlier run that was killed before its
+    /// checkpoint said so.
+    pub unsure_to: u64,
     /// Given up because no listing had it any more; it goes on if one has it again.
     pub vanished: bool,
     /// Since when it was seen to have no name, by the monotonic clock.
     pub nameless_since: Option<Duration>,
 }
 
+/// What of a generation is lost: everything behind what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// One past the last byte known to have been there.
+    pub to: u64,
+    /// Its marker is accepted, or there is none to be sent: the checkpoint may forget it.
+    pub passed: bool,
+}
+
 impl Generation {
     /// Everything in it is accepted or accounted for.
     pub fn is_done(&self) -> bool {
-        self.finished && self.committed.iter().all(|&offset| offset >= self.read)
+        self.finished
+            && self.committed.iter().all(|&offset| offset >= self.read)
+            && self.loss.is_none_or(|loss| loss.passed)
     }
 
     /// There are bytes of it that are neither accepted nor accounted for, as far as is known.
@@ -120,12 +143,23 @@ impl Generation {
         self.evidence = Some(*listed);
         if !listed.compressed {
             self.size = self.size.max(listed.size);
+            if listed.position > 0 {
+                self.sealed = true;
+                self.size = listed.size.max(self.read);
+                self.sure_size = self.size;
+            }
+            if self.unsure_to == u64::MAX {
+                self.unsure_to = listed.size;
+            }
         }
         let revived = std::mem::take(&mut self.vanished);
         self.finished &= !revived;
         if !listed.compressed && (listed.position == 0 || listed.size > self.read) {
             // If it was taken for closed, it was not.
             (self.finished, self.closed) = (false, false);
+        }
+        if !self.finished {
+            self.loss = None;
         }
         // A descriptor at hand is kept: gzip's copy of the bytes is only second best.
         let at_hand = self.handle.is_some() && self.held;

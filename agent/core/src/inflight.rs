@@ -29,6 +29,8 @@ pub struct GroupMark {
 pub struct Position {
     /// Generation key, and the offset of each stream in it; generations not named are unchanged.
     pub marks: Vec<(u64, [u64; 2])>,
+    /// Generations whose lost bytes are passed: their markers are in batches.
+    pub passed: Vec<u64>,
     /// The open line of each stream.
     pub groups: [Option<GroupMark>; 2],
     /// Time of the last line.
@@ -44,6 +46,11 @@ impl Position {
             match self.marks.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, known)) => *known = offsets,
                 None => self.marks.push((key, offsets)),
+            }
+        }
+        for key in later.passed {
+            if !self.passed.contains(&key) {
+                self.passed.push(key);
             }
         }
         self.groups = later.groups;

@@ -18,12 +18,14 @@ pub mod escape;
 pub mod event;
 pub mod file_id;
 mod follow;
+mod gap;
 pub mod generation;
 pub mod identity;
 mod inflight;
 pub mod join;
 mod lane;
 pub mod limits;
+pub mod loss;
 mod outbox;
 pub mod pipeline;
 pub mod planted;
@@ -43,8 +45,9 @@ mod writer;
 
 pub use checkpoint::CheckpointError;
 pub use event::{
-    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, LossReason,
-    Notice, Now, Outcome, ReadError, SaveId,
+    Action, BatchId, Container, ContainerId, Event, FileHandle, Head, Listed, Listing, Notice, Now,
+    Outcome, ReadError, SaveId,
 };
+pub use loss::{Bound, Loss, LossReason};
 pub use pipeline::Pipeline;
 pub use settings::Settings;

@@ -1,5 +1,6 @@
 //! The pipeline: events in, actions out.
 
+mod gap;
 mod reading;
 mod rescue;
 mod shipping;
@@ -137,6 +138,11 @@ impl Pipeline {
             }
             Event::Spooled { batch, stored } => self.spooled(now, batch, stored),
             Event::Unspooled { batch, found } => self.unspooled(now, batch, found),
+            Event::LetGo(handle) => {
+                self.follows
+                    .values_mut()
+                    .for_each(|follow| follow.let_go(handle));
+            }
             Event::Saved(id) => {
                 self.stats.saves += 1;
                 self.saver.saved(id);
@@ -314,8 +320,8 @@ impl Pipeline {
         }
     }
 
-    fn may_read(&self) -> bool {
-        !self.draining && self.reading.is_none() && !self.is_full(Lane::Prompt)
+    fn may_read(&self, lane: Lane) -> bool {
+        !self.draining && self.reading.is_none() && !self.is_full(lane)
     }
 
     fn over_budget(&self) -> bool {
@@ -340,9 +346,13 @@ impl Pipeline {
 
     fn report(&mut self, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
-            if let Notice::Lost { from, to, .. } = &notice {
-                self.stats.losses += 1;
-                self.stats.lost_bytes += to.map_or(0, |to| to - from);
+            if let Notice::Lost(loss) = &notice {
+                // Whoever keeps losses writes them with the next checkpoint, or before.
+                self.saver.touch();
+                if !loss.reason.is_by_age() {
+                    self.stats.losses += 1;
+                    self.stats.lost_bytes += loss.bytes();
+                }
             }
             self.actions.push_back(Action::Report(notice));
         }

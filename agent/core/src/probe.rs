@@ -35,6 +35,8 @@ pub struct Probe {
     /// The folder has changed since it was listed.
     stale: bool,
     unstable: bool,
+    /// Files that turned out shorter than they were listed.
+    pub shrunk: Vec<Listed>,
 }
 
 /// A listing whose files are identified.
@@ -100,6 +102,7 @@ impl Probe {
             failed: 0,
             stale: false,
             unstable: listing.unstable,
+            shrunk: Vec::new(),
         }
     }
 
@@ -112,6 +115,7 @@ impl Probe {
             failed: 0,
             stale: false,
             unstable: false,
+            shrunk: Vec::new(),
         }
     }
 
@@ -144,6 +148,15 @@ impl Probe {
         self.files.iter().map(|&(file, _)| file).collect()
     }
 
+    /// Files with bytes that are not identified and that no descriptor holds.
+    pub fn unread(&self) -> Vec<Listed> {
+        let unread = self.files.iter().filter(|(file, finding)| {
+            let is_identified = matches!(finding, Finding::Line(_) | Finding::Known(_));
+            !is_identified && file.size > 0 && !file.compressed && !file.held
+        });
+        unread.map(|&(file, _)| file).collect()
+    }
+
     /// The folder has changed since it was listed: nothing follows from this.
     pub fn is_stale(&self) -> bool {
         self.stale
@@ -172,6 +185,11 @@ impl Probe {
                 false => self.stale = true,
             }
             return;
+        }
+        let there = offset + bytes.len() as u64;
+        if end && !file.compressed && there < file.size {
+            self.shrunk.push(*file);
+            file.size = there;
         }
         let finished = end && (file.position > 0 || removed);
         let more = !end && bytes.len() < HEAD_BYTES_MAX && !bytes.is_empty();

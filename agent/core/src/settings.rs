@@ -13,6 +13,8 @@ pub struct Settings {
     pub nanoseconds: bool,
     /// Append a mark to the text of each part of a split line.
     pub part_marks: bool,
+    /// Put an entry into a container's log where lines of it are lost.
+    pub gap_markers: bool,
     /// Cap of one request's body, bytes.
     pub batch_bytes_max: usize,
     /// A batch is sealed this long after its first entry.

@@ -9,6 +9,57 @@ pub const LEN_MAX: usize = 30;
 /// Length of a time up to its sixth digit behind the second, without the `Z`.
 pub const MICROS_LEN: usize = 26;
 
+/// A time of a line, kept without an allocation; empty where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    bytes: [u8; LEN_MAX],
+    len: u8,
+}
+
+impl Time {
+    /// Of a line's bytes; empty if they are no time that dockerd writes.
+    pub fn of(time: &[u8]) -> Self {
+        let mut kept = Self::default();
+        if is_valid(time) {
+            kept.bytes[..time.len()].copy_from_slice(time);
+            kept.len = time.len() as u8;
+        }
+        kept
+    }
+
+    /// Since 1970-01-01 UTC; `None` where there is none, or it is before that.
+    pub fn since_epoch(&self) -> Option<Duration> {
+        let digits = self.as_str().as_bytes();
+        let number = |from: usize, to: usize| {
+            let digits = digits.get(from..to)?;
+            Some(
+                digits
+                    .iter()
+                    .fold(0u64, |n, &d| n * 10 + u64::from(d - b'0')),
+            )
+        };
+        // Hinnant's days from the civil date; the year begins in March.
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let year = year.checked_sub(u64::from(month <= 2))?;
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year;
+        let seconds = days.checked_sub(719_468)? * 86_400
+            + number(11, 13)? * 3_600
+            + number(14, 16)? * 60
+            + number(17, 19)?;
+        let fraction = digits.get(20..digits.len() - 1).unwrap_or_default();
+        let nanos = (0..9).fold(0, |n, at| {
+            n * 10 + fraction.get(at).map_or(0, |d| u32::from(d - b'0'))
+        });
+        Some(Duration::new(seconds, nanos))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
 /// True for a time exactly as dockerd writes it (RFC3339Nano in UTC) that the calendar has: a
 /// damaged one could make the service refuse a whole request.
 pub fn is_valid(time: &[u8]) -> bool {
@@ -140,6 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn reads_fractions() {
+        for (text, nanos) in [("31.5Z", 500_000_000), ("31.000000001Z", 1), ("31Z", 0)] {
+            let time = Time::of(format!("2026-11-23T17:38:{text}").as_bytes());
+            assert_eq!(
+                time.since_epoch(),
+                Some(Duration::new(1_795_455_511, nanos))
+            );
+        }
+        assert_eq!(Time::of(b"no time").since_epoch(), None);
+    }
+
+    #[test]
     fn writes_wall_time() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
@@ -149,6 +212,8 @@ mod tests {
             (4_107_542_399, "2100-02-28T23:59:59Z"),
         ] {
             assert_eq!(from_wall(Duration::from_secs(seconds)), text);
+            let time = Time::of(text.as_bytes());
+            assert_eq!(time.since_epoch(), Some(Duration::from_secs(seconds)));
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::entry::IdPrefix;
 use crate::event::{Container, ContainerId, FileHandle, Head, Listed};
 use crate::file_id::Fingerprint;
 use crate::generation::Generation;
+use crate::stamp::Time;
 use crate::stats::ContainerStatus;
 use crate::tail::Tail;
 
@@ -114,7 +115,11 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
         last: generation
             .last
             .filter(|_| generation.committed == [generation.read; 2]),
-        size: generation.size,
+        size: match generation.loss {
+            Some(loss) if !loss.passed => loss.to,
+            _ => generation.sure_size.max(generation.read),
+        },
+        sealed: generation.sealed,
         closed: generation.closed,
         finished: generation.is_done(),
         start_time: generation.start_time.clone(),
@@ -152,6 +157,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
             witness: state
                 .witness
                 .map(|(offset, len, hash)| Head { len, hash, offset }),
+            time: Time::default(),
         },
         twin: state.twin,
         listed: None,
@@ -159,6 +165,7 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         handle: None,
         held: false,
         size: state.size,
+        sure_size: state.size,
         read: state.committed[0].min(state.committed[1]),
         last: state.last,
         committed: state.committed,
@@ -173,5 +180,9 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         replaced: false,
         vanished: false,
         nameless_since: None,
+        loss: None,
+        evicted: false,
+        sealed: state.sealed,
+        unsure_to: u64::MAX,
     }
 }

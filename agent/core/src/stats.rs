@@ -43,7 +43,9 @@ pub struct Stats {
     pub saves_failed: u64,
     /// Checkpoints saved.
     pub saves: u64,
-    /// Losses reported.
+    /// Gap markers written into bodies.
+    pub gap_markers: u64,
+    /// Losses reported, what is dropped for its age not counted.
     pub losses: u64,
     /// Bytes known to be lost (a lower bound).
     pub lost_bytes: u64,

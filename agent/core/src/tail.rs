@@ -1,10 +1,12 @@
 //! One container's log being followed: chunks in, entries into the batch, position out.
 
+mod expired;
 mod line;
 mod position;
 
 use std::time::Duration;
 
+use expired::Expired;
 use memchr::memchr;
 
 use crate::batch::{Batch, Labels};
@@ -48,7 +50,7 @@ impl Sink<'_> {
             }
     }
 
-    fn has_room(&self, text: usize) -> bool {
+    pub(crate) fn has_room(&self, text: usize) -> bool {
         let entries = 2 + text / self.part_max();
         self.batch.entries() == 0 || self.batch.bytes_with(text, entries) <= self.batch_bytes_max
     }
@@ -84,6 +86,8 @@ pub struct Tail {
     pub read_bytes: u64,
     /// As many of them are accepted.
     committed_bytes: u64,
+    /// Lines that were passed over for their age since this was last taken.
+    expired: Vec<Expired>,
     /// Something was read, or given up, since the last [`Tail::position`].
     pub moved: bool,
     labels: Labels,
@@ -119,6 +123,7 @@ impl Tail {
             is_old: false,
             read_bytes: 0,
             committed_bytes: 0,
+            expired: Vec::new(),
             moved: false,
             labels: Labels::default(),
             groups: [None, None],

@@ -68,6 +68,7 @@ fn new_tail(generations: u64) -> Tail {
         size: 0,
         closed: false,
         finished: false,
+        sealed: false,
         evidence: None,
         born: 0,
         follows: false,

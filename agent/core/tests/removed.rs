@@ -25,6 +25,7 @@ fn settings() -> Settings {
         type_prefix: "t".into(),
         nanoseconds: false,
         part_marks: false,
+        gap_markers: true,
         batch_bytes_max: 4 << 20,
         batch_age_max: Duration::from_secs(1),
         in_flight_max: 4,

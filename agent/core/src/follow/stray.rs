@@ -6,6 +6,16 @@ use crate::event::{FileHandle, Listed, Listing, SaveId};
 use crate::generation::Generation;
 use crate::probe::{Identified, Probe};
 
+impl Stray {
+    /// As far as a listing showed it.
+    pub(super) fn unread(self) -> Listed {
+        Listed {
+            size: self.unread,
+            ..self.file
+        }
+    }
+}
+
 impl Follow {
     /// Takes a listing; it is put off while files are being probed.
     pub fn list(&mut self, listing: Listing) {
@@ -24,7 +34,7 @@ impl Follow {
                 // else the chain does not know yet.
                 self.probe = Some(Probe::again(Listed {
                     position: stray.file.position.max(1),
-                    ..stray.file
+                    ..stray.unread()
                 }));
                 self.next = Some(listing);
             }
@@ -42,10 +52,20 @@ impl Follow {
                 .iter_mut()
                 .find(|stray| stray.file.handle == file.handle)
             {
-                Some(stray) => stray.file = file,
+                Some(stray) => {
+                    // It was cut off before it was read.
+                    let cut = Some(stray.unread()).filter(|_| file.size < stray.unread);
+                    (stray.file, stray.unread) = (file, file.size);
+                    self.cut.extend(cut);
+                }
                 None if file.held && !file.compressed && self.tail.chain.known(&file).is_none() => {
                     let follows = None;
-                    self.strays.push(Stray { file, follows });
+                    let unread = file.size;
+                    self.strays.push(Stray {
+                        file,
+                        unread,
+                        follows,
+                    });
                 }
                 None => {}
             }
@@ -70,7 +90,13 @@ impl Follow {
         self.strays
             .retain(|stray| !listed.iter().any(|file| file.handle == stray.file.handle));
         if let Some(file) = unborn {
-            self.strays.insert(0, Stray { file, follows });
+            let unread = file.size;
+            let stray = Stray {
+                file,
+                unread,
+                follows,
+            };
+            self.strays.insert(0, stray);
         }
     }
 
@@ -98,6 +124,9 @@ impl Follow {
             self.strays.insert(at.unwrap_or(0), Stray { file, ..stray });
         }
         let gone = stray.filter(|_| found.is_none() && identified.unborn.is_none());
+        // It could not be read; the next listing tells whether it is gone.
+        let unread = gone.filter(|stray| identified.partial && stray.unread > 0);
+        self.note_unread(unread.map(Stray::unread).as_slice());
         Settled {
             moved: found.is_some(),
             again: true,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::Pipeline;
-use crate::event::{
-    Action, Chunk, ContainerId, FileHandle, Listing, LossReason, Notice, Now, ReadError,
-};
+use crate::event::{Action, Chunk, ContainerId, FileHandle, Listing, Now, ReadError};
 use crate::file_id::head_hash;
+use crate::follow::failure::Failed;
 use crate::follow::{Follow, Reading, Step};
+use crate::loss::LossReason;
 use crate::tail::{Sink, Tail};
 
 impl Pipeline {
@@ -67,17 +67,14 @@ impl Pipeline {
                 true => LossReason::Removed,
                 false => LossReason::RotatedAway,
             };
-            let lost: Vec<_> = settled
-                .change
-                .vanished
-                .iter()
-                .filter_map(|&key| follow.lose(key, reason))
-                .collect();
+            let vanished = settled.change.vanished.iter();
+            let mut lost = settled.lost;
+            lost.extend(vanished.filter_map(|&key| follow.lose(key, reason)));
             let next = follow.take_next();
-            if settled.change.late || !lost.is_empty() {
+            if settled.change.late {
                 self.break_off(now, id);
             }
-            self.report(lost);
+            self.tell_lost(now, id, lost);
             match next {
                 Some(next) => {
                     if let Some(follow) = self.follows.get_mut(&id) {
@@ -187,6 +184,7 @@ impl Pipeline {
             return self.schedule.enqueue(id);
         }
         generation.held &= chunk.held;
+        generation.sure_size = generation.size;
         if chunk.hole_bytes > 0 {
             generation.read = chunk.offset;
             generation.last = None;
@@ -213,12 +211,14 @@ impl Pipeline {
                 break;
             }
             self.seal_of(id);
+            self.report_expired(id);
             let lane = self.follows.get(&id).map(|follow| follow.lane);
             if self.is_full(lane.unwrap_or_default()) {
                 // The rest is read again when there is room.
                 return self.schedule.enqueue(id);
             }
         }
+        self.report_expired(id);
         let Some(follow) = self.follows.get_mut(&id) else {
             return;
         };
@@ -251,19 +251,19 @@ impl Pipeline {
             Reading::Follow {
                 key, handle: asked, ..
             } if asked == handle => {
-                let notices = follow.read_failed(key, handle, error);
+                let failed = follow.read_failed(key, handle, error);
                 follow.block(now.mono, self.settings.poll_interval_max);
-                if notices
-                    .iter()
-                    .any(|notice| matches!(notice, Notice::Lost { .. }))
-                {
-                    self.break_off(now, id);
-                    self.actions.push_back(Action::Close { handle });
+                match failed {
+                    Failed::Nothing => {}
+                    Failed::Torn(notice) => self.report([notice]),
+                    Failed::Lost(loss) => {
+                        self.tell_lost(now, id, vec![loss]);
+                        self.actions.push_back(Action::Close { handle });
+                    }
                 }
                 if error != ReadError::Io {
                     self.actions.push_back(Action::List(id));
                 }
-                self.report(notices);
                 self.after(now, id);
             }
             other => self.reading = Some((id, other)),
@@ -328,7 +328,7 @@ impl Pipeline {
     }
 
     /// Lines under way can not go on: bytes behind them are lost, or nothing will follow.
-    fn break_off(&mut self, now: Now, id: ContainerId) {
+    pub(super) fn break_off(&mut self, now: Now, id: ContainerId) {
         let broken =
             |tail: &mut Tail, sink: &mut Sink<'_>| tail.give_up(Duration::ZERO, true, sink);
         while self.with_sink(now, id, broken) == Some(false) {

@@ -56,8 +56,8 @@ impl Pipeline {
         Some(result)
     }
 
-    /// When the open body of a lane is due: its first line may have been written right behind the look
-    /// before the one that found it.
+    /// When the open body of a lane is due: its first line may have been written right behind the
+    /// look before the one that found it.
     pub(super) fn seal_at(&self, lane: Lane) -> Option<Duration> {
         let age = self.settings.batch_age_max;
         let age = age.saturating_sub(self.settings.poll_interval);
@@ -71,7 +71,7 @@ impl Pipeline {
                 continue;
             };
             // Files are looked at in rounds: what the round at hand finds goes along.
-            let in_round = self.may_read()
+            let in_round = self.may_read(lane)
                 && self.schedule.is_ready(now, lane)
                 && now < due + self.settings.poll_interval;
             let due = self.draining || (due <= now && !in_round);

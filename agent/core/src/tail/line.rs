@@ -94,7 +94,7 @@ impl Tail {
         }
         self.date(&record.time);
         let grouped = self.groups[slot].is_some() || self.resumed[slot].is_some();
-        if !grouped && self.is_too_old(&record.time, sink) {
+        if !grouped && self.is_too_old(at, len, &record.time, sink) {
             return Taken::Bytes(len);
         }
         let short = record.text.len() <= DATA_BYTES_MAX
@@ -126,9 +126,10 @@ impl Tail {
         self.last_time.extend_from_slice(time);
     }
 
-    fn is_too_old(&self, time: &[u8], sink: &mut Sink<'_>) -> bool {
+    fn is_too_old(&mut self, at: At, len: usize, time: &[u8], sink: &mut Sink<'_>) -> bool {
         if stamp::is_before(time, sink.retention_cutoff.as_bytes()) {
             sink.stats.expired_lines += 1;
+            self.expire(at, len, time);
             return true;
         }
         if self.is_old && stamp::is_before(time, sink.start_cutoff.as_bytes()) {

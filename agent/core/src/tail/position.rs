@@ -2,6 +2,7 @@
 
 use super::Tail;
 use crate::docker::Stream;
+use crate::generation::Generation;
 use crate::inflight::Position;
 use crate::join::Group;
 use crate::planted::Bug;
@@ -37,8 +38,11 @@ impl Tail {
             open.or_else(|| self.resumed[slot].clone())
         };
         let groups = [mark(0), mark(1)];
+        let lost = |g: &&Generation| g.loss.is_some_and(|loss| !loss.passed);
+        let generations = self.chain.generations().iter();
         Position {
             marks,
+            passed: generations.filter(lost).map(|g| g.key).collect(),
             groups,
             last_time: self.last_time.clone(),
             read_bytes: self.read_bytes,
@@ -68,6 +72,11 @@ impl Tail {
         for (key, offsets) in position.marks {
             if let Some(generation) = self.chain.get_mut(key) {
                 generation.committed = offsets;
+            }
+        }
+        for key in position.passed {
+            if let Some(loss) = self.chain.get_mut(key).and_then(|g| g.loss.as_mut()) {
+                loss.passed = true;
             }
         }
         self.committed_groups = position.groups;

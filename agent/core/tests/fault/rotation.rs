@@ -87,7 +87,6 @@ fn t02_beyond_what_rotation_keeps_the_loss_is_told_exactly() {
 
 /// A file was seen, and went before its first line was read: that is a loss of a known size.
 #[test]
-#[ignore = "the core says nothing of a listed file that is gone before it is identified"]
 fn t02_a_file_that_goes_before_it_is_identified_is_told() {
     let (mut shell, _) = read_in_part_and_gone();
     print(&mut shell, 0, 200..205, 9_000);

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod docker;
+mod ledger;
 mod oracle;
 mod random;
 mod world;

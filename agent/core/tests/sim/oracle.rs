@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::ledger::{Ledger, Truth};
+
 /// Token `index` of line `line`.
 pub fn token(line: u64, index: u64) -> String {
     format!("{line:04x}{index:03x}.")
@@ -37,6 +39,7 @@ pub struct Oracle {
     /// Tokens that the spool has, and that arrive whatever becomes of their files.
     promised: BTreeMap<u64, BTreeSet<u64>>,
     pub torn: bool,
+    pub ledger: Ledger,
     /// The service refused everything for a while: nothing tells which entry it meant.
     pub refuses_all: bool,
 }
@@ -140,6 +143,10 @@ impl Oracle {
         if let Some(before) = self.entries.insert(entry.id.to_owned(), known.clone()) {
             assert_eq!(before, known, "id {} with two contents", entry.id);
         }
+        if segment.kind.ends_with(".gap") {
+            let container = segment.subject[1..].parse().expect("a container");
+            return self.ledger.marked(container, entry.id);
+        }
         let Some((line, first)) = parse(&entry.data) else {
             assert!(self.torn, "an entry that nobody wrote: {}", entry.data);
             return;
@@ -230,6 +237,29 @@ impl Oracle {
             }
         }
         summary
+    }
+
+    /// The ledger says what is missing, and nothing else.
+    pub fn check_ledger(&self, marks: bool, container_of: &dyn Fn(&str) -> u64) {
+        let arrived = |line: u64, first: u64, tokens: u64| {
+            let there = self.arrived.get(&line);
+            (first..first + tokens)
+                .filter(|token| there.is_some_and(|there| there.contains(token)))
+                .count() as u64
+        };
+        let sure = |home, line: u64| {
+            !self.torn && !self.ambiguous.contains(&home) && !self.lines[&line].uniform
+        };
+        self.ledger.check(&Truth {
+            marks,
+            container_of,
+            is_missing: &|home, line, first, tokens| {
+                sure(home, line) && arrived(line, first, tokens) < tokens
+            },
+            is_there: &|home, line, first, tokens| {
+                sure(home, line) && arrived(line, first, tokens) > 0
+            },
+        });
     }
 }
 

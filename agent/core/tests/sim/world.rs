@@ -12,7 +12,7 @@ use std::time::Duration;
 use agent_core::file_id::head_hash;
 use agent_core::spool::Body;
 use agent_core::{
-    Action, BatchId, ContainerId, Event, FileHandle, Notice, Now, Outcome, Pipeline, SaveId,
+    Action, BatchId, ContainerId, Event, FileHandle, Loss, Notice, Now, Outcome, Pipeline, SaveId,
     Settings, stamp,
 };
 
@@ -41,7 +41,7 @@ enum Service {
 #[derive(Debug)]
 enum Due {
     Sent(BatchId, Outcome),
-    Saved(SaveId, Vec<u8>, bool),
+    Saved(SaveId, Vec<u8>, Vec<Loss>, bool),
     Quarantined(BatchId, bool),
     Spooled(BatchId, Vec<Body>, bool),
     Unspooled(BatchId),
@@ -96,6 +96,7 @@ pub struct World {
     saves_fail: bool,
     budget: usize,
     spool: Spool,
+    marks: bool,
     outcomes: Outcomes,
     clock_base: Duration,
 }
@@ -124,11 +125,13 @@ impl World {
             saves_fail: false,
             budget: BUDGETS[0],
             spool: Spool::default(),
+            marks: true,
             outcomes: Outcomes::default(),
             clock_base: Duration::ZERO,
         };
         world.budget = world.random.pick(&BUDGETS);
         world.spool.is_there = !world.random.one_in(4);
+        world.marks = !world.random.one_in(4);
         for _ in 0..world.random.below(4) + 1 {
             world.add_container();
         }
@@ -144,6 +147,7 @@ impl World {
         }
         self.quiesce();
         self.outcomes.summary = self.oracle.check();
+        self.oracle.check_ledger(self.marks, &Self::number_of);
         self.outcomes
     }
 
@@ -221,6 +225,10 @@ impl World {
         ContainerId(id)
     }
 
+    fn number_of(id: &str) -> u64 {
+        Self::container_of(ContainerId::from_hex(id).expect("a container"))
+    }
+
     fn container_of(id: ContainerId) -> u64 {
         u64::from(id.0[0]) - 1
     }
@@ -257,18 +265,24 @@ impl World {
         self.debug("kill");
         self.pipeline = None;
         for (_, due) in std::mem::take(&mut self.due) {
-            // The file may have been renamed into its place, or not.
-            if let Due::Saved(_, ref bytes, true) = due
-                && self.random.one_in(2)
-            {
-                self.durable = Some(bytes.clone());
-            } else if let Due::Spooled(batch, bodies, true) = due
-                && self.random.one_in(2)
-            {
-                self.spool.segments.insert(batch, bodies);
+            match due {
+                // The ledger may have been written or not, and then the checkpoint.
+                Due::Saved(_, bytes, losses, works) if self.random.one_in(2) => {
+                    self.oracle.ledger.store(losses);
+                    if works && self.random.one_in(2) {
+                        self.durable = Some(bytes);
+                    }
+                }
+                Due::Spooled(batch, bodies, true) if self.random.one_in(2) => {
+                    self.spool.segments.insert(batch, bodies);
+                }
+                _ => {}
             }
         }
         self.spool.killed(&mut self.random);
+        self.oracle
+            .ledger
+            .kill(self.durable.as_deref(), Self::number_of);
         let handles: Vec<u64> = self.files.keys().copied().collect();
         for handle in handles {
             self.close(FileHandle(handle));
@@ -284,6 +298,7 @@ impl World {
             type_prefix: "t".into(),
             nanoseconds: true,
             part_marks: false,
+            gap_markers: self.marks,
             batch_bytes_max: 256 << 10,
             batch_age_max: Duration::from_millis(500),
             in_flight_max: 2,
@@ -374,11 +389,15 @@ impl World {
     fn complete(&mut self, due: Due) {
         match due {
             Due::Sent(batch, outcome) => self.event(Event::Sent { batch, outcome }),
-            Due::Saved(id, bytes, true) => {
+            Due::Saved(id, bytes, losses, true) => {
+                self.oracle.ledger.store(losses);
                 self.durable = Some(bytes);
                 self.event(Event::Saved(id));
             }
-            Due::Saved(id, _, false) => self.event(Event::SaveFailed(id)),
+            Due::Saved(id, _, losses, false) => {
+                self.oracle.ledger.give_back(losses);
+                self.event(Event::SaveFailed(id));
+            }
             Due::Spooled(batch, bodies, stored) => {
                 if stored {
                     bodies
@@ -426,11 +445,15 @@ impl World {
             }
             Action::Save { id, bytes } => {
                 let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
+                let losses = self.oracle.ledger.take();
                 let works = !(self.saves_fail && self.random.one_in(2));
                 self.due
-                    .push((self.now.mono + wait, Due::Saved(id, bytes, works)));
+                    .push((self.now.mono + wait, Due::Saved(id, bytes, losses, works)));
             }
-            Action::Report(Notice::Lost { .. }) => self.outcomes.losses += 1,
+            Action::Report(Notice::Lost(loss)) => {
+                self.outcomes.losses += 1;
+                self.oracle.ledger.tell(loss);
+            }
             Action::Report(notice @ Notice::SpoolDamaged { .. }) => panic!("{notice:?}"),
             Action::Report(_) => {}
         }

@@ -20,7 +20,12 @@ impl World {
             return;
         }
         let handle = self.random.pick(&open);
+        let inode = self.files[&handle].inode;
+        let unlinked = self.disk.inodes[&inode].names == 0;
         self.close(FileHandle(handle));
+        if unlinked {
+            self.event(Event::LetGo(FileHandle(handle)));
+        }
     }
 
     pub(super) fn close(&mut self, handle: FileHandle) {
@@ -121,7 +126,7 @@ impl World {
             }
         };
         let data = &self.disk.inodes[&inode];
-        Listed {
+        let listed = Listed {
             handle: FileHandle(handle),
             position,
             compressed,
@@ -135,7 +140,11 @@ impl World {
             modified: data.modified,
             born: data.born,
             held: self.files[&handle].held,
+        };
+        if let Some(&home) = self.homes.get(&inode) {
+            self.oracle.ledger.listed(container, home, &listed);
         }
+        listed
     }
 
     pub(super) fn read(&mut self, handle: FileHandle, offset: u64, len: u32, head: Option<Head>) {

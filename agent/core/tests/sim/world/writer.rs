@@ -115,7 +115,15 @@ impl World {
         if !text.ends_with('\n') || value.is_empty() {
             return;
         }
-        let line = u64::from_str_radix(&value[..4], 16).expect("a token");
+        let token =
+            |at: std::ops::Range<usize>| u64::from_str_radix(&value[at], 16).expect("a token");
+        let line = token(0..4);
+        let home = self.homes[&inode];
+        let tokens = (line, token(4..7), value.len() as u64 / 8);
+        let start = (from + open) as u64;
+        self.oracle
+            .ledger
+            .placed(home, container, data, start, tokens);
         if !begins_whole(data) {
             self.oracle.ambiguous(self.homes[&inode]);
         }
