@@ -30,6 +30,8 @@ pub enum Sent {
     Settled(Settled),
     /// This entry is refused while others are accepted: it goes to the quarantine.
     Reject(Arc<Vec<u8>>),
+    /// The spool did not keep the batch: so many entries are lost.
+    Damaged(u32),
 }
 
 /// A batch that is done with.

@@ -316,7 +316,8 @@ impl Pipeline {
         };
         match lane {
             Lane::Prompt => prompt >= kept && bytes > max,
-            Lane::Bulk => bytes - prompt > max.saturating_sub(kept + reserve),
+            // However little there is, one body can be filled.
+            Lane::Bulk => bytes - prompt > max.saturating_sub(kept + reserve).max(body),
         }
     }
 
