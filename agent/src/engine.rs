@@ -2,15 +2,17 @@
 //! bodies and checkpoints to others.
 
 mod look;
+pub mod losses;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use agent_core::{
-    Action, BatchId, Container, ContainerId, Event, Notice, Now, Outcome, Pipeline, SaveId,
-};
+use agent_core::{Action, BatchId, Container, ContainerId, Event, Now, Outcome, Pipeline, SaveId};
+
+use agent_core::ledger::Ledger;
+use losses::Losses;
 
 use crate::admin::Board;
 use crate::discover::Discovery;
@@ -18,8 +20,8 @@ use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
 use crate::quarantine::Quarantine;
+use crate::saving::Save;
 use crate::sender::Sender;
-use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
 
 /// How often a container without a description is looked at again.
@@ -36,8 +38,8 @@ const WHOLE_SCAN_EACH: u32 = 30;
 pub enum Message {
     /// An attempt to send ended, with what the service said if it refused the body.
     Sent(BatchId, Outcome, Option<String>),
-    /// A checkpoint is on disk, or is not.
-    Saved(SaveId, bool),
+    /// A checkpoint is on disk, with all losses if there were new ones; or it is not.
+    Saved(SaveId, Option<Option<Ledger>>),
     /// Something happened in the folders.
     Sighted(BTreeSet<Sighting>),
     /// Stop.
@@ -70,6 +72,8 @@ pub struct Engine {
     pub held_bytes_max: u64,
     /// The floor of free disk, below which fewer are held.
     pub min_free: MinFree,
+    /// What was lost.
+    pub losses: Losses,
     /// Where refused entries are kept.
     pub quarantine: Quarantine,
     /// How long a drain may take.
@@ -87,7 +91,6 @@ struct Agenda {
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
-    losses: BTreeMap<ContainerId, Vec<Notice>>,
     last_save_failed: bool,
     /// What the service said of batches that it refuses.
     refusals: BTreeMap<BatchId, String>,
@@ -156,11 +159,13 @@ impl Engine {
                 self.tell(Event::Sent { batch, outcome });
             }
             Message::Saved(id, saved) => {
-                agenda.last_save_failed = !saved;
-                self.tell(if saved {
-                    Event::Saved(id)
-                } else {
-                    Event::SaveFailed(id)
+                agenda.last_save_failed = saved.is_none();
+                self.tell(match saved {
+                    Some(all) => {
+                        self.losses.saved(all);
+                        Event::Saved(id)
+                    }
+                    None => Event::SaveFailed(id),
                 });
             }
             Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
@@ -277,6 +282,7 @@ impl Engine {
     /// Does what the core asks until it asks for nothing.
     fn act(&mut self, agenda: &mut Agenda) {
         loop {
+            self.tell_let_go();
             let now = self.now();
             let Some(action) = self.core.poll_action(now) else {
                 return;
@@ -323,11 +329,13 @@ impl Engine {
                     self.sender.forget(batch);
                 }
                 Action::Save { id, bytes } => {
-                    if self.saves.send(Save { id, bytes }).is_err() {
+                    let losses = self.losses.hand_out();
+                    let save = Save { id, bytes, losses };
+                    if self.saves.send(save).is_err() {
                         self.tell(Event::SaveFailed(id));
                     }
                 }
-                Action::Report(notice) => self.report(notice, agenda),
+                Action::Report(notice) => self.report(&notice),
             }
         }
     }

@@ -12,12 +12,14 @@ mod files;
 mod folder;
 mod heartbeat;
 mod host;
+mod ledger;
 mod listing;
 mod marker;
 mod memory;
 mod priority;
 mod quarantine;
 mod run;
+mod saving;
 mod sender;
 mod store;
 mod watch;
@@ -69,6 +71,10 @@ fn main() -> ExitCode {
         Command::Health => health(&config),
         Command::Status { json } => return status(&config, json),
         Command::Quarantine { action } => match quarantine::command::run(&config, &action) {
+            Ok(text) => return print(&text),
+            Err(error) => Err(error),
+        },
+        Command::Ledger { json } => match ledger::command::run(&config, json) {
             Ok(text) => return print(&text),
             Err(error) => Err(error),
         },
@@ -206,7 +212,17 @@ fn table(status: &serde_json::Value) -> String {
         );
     }
     for loss in status["losses"].as_array().into_iter().flatten() {
-        out += &format!("lost: {loss}\n");
+        out += &format!(
+            "lost: {} {} {}..{} ({}), told {}\n",
+            text(&loss["name"]),
+            text(&loss["reason"]),
+            text(&loss["from"]),
+            loss["to"]
+                .as_u64()
+                .map_or("?".to_owned(), |to| to.to_string()),
+            text(&loss["bound"]),
+            text(&loss["told_at"]),
+        );
     }
     out
 }

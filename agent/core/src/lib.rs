@@ -23,6 +23,7 @@ pub mod generation;
 pub mod identity;
 mod inflight;
 pub mod join;
+pub mod ledger;
 pub mod limits;
 pub mod loss;
 mod outbox;

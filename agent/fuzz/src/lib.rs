@@ -15,6 +15,7 @@ mod escape;
 mod events;
 mod input;
 mod joiner;
+mod ledger;
 mod line_splitter;
 #[path = "../../core/tests/fixtures/shell.rs"]
 mod shell;
@@ -23,12 +24,13 @@ mod shell;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name: also the names of their folders of inputs.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("chain", chain::run),
     ("checkpoint", checkpoint::run),
     ("docker_line", docker_line::run),
     ("escape", escape::run),
     ("events", events::run),
     ("joiner", joiner::run),
+    ("ledger", ledger::run),
     ("line_splitter", line_splitter::run),
 ];
