@@ -160,13 +160,14 @@ impl Engine {
             }
             Message::Saved(id, saved) => {
                 agenda.last_save_failed = saved.is_none();
-                self.tell(match saved {
+                let event = match saved {
                     Some(all) => {
                         self.losses.saved(all);
                         Event::Saved(id)
                     }
                     None => Event::SaveFailed(id),
-                });
+                };
+                self.tell(event);
             }
             Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
             Message::Drain => {

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use agent_core::file_id::head_hash;
 use agent_core::{
-    Action, BatchId, ContainerId, Event, FileHandle, Loss, Notice, Now, Outcome, Pipeline, SaveId,
-    Settings, stamp,
+    Action, BatchId, ContainerId, Event, Loss, Notice, Now, Outcome, Pipeline, SaveId, stamp,
 };
 
 use crate::docker::{Disk, Log};
