@@ -9,18 +9,21 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agent_core::Notice;
+use agent_core::ledger::{Count, Ledger};
 use agent_core::stats::{ContainerStatus, Gauges, Stats};
 use serde_json::json;
 
 use crate::spool::Usage;
 
 use crate::config::Admin;
+use crate::ledger;
 
 /// Without news for this long the loop is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// A client that says nothing is dropped.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Losses that the status shows one by one.
+const LOSSES_SHOWN_MAX: usize = 100;
 const REQUEST_BYTES_MAX: u64 = 8 * 1024;
 
 /// The state as the loop last put it up.
@@ -36,8 +39,8 @@ pub struct Snapshot {
     pub containers: Vec<ContainerStatus>,
     /// Name and reason of each that is not.
     pub left_out: Vec<(String, String)>,
-    /// Newest losses.
-    pub losses: Vec<Notice>,
+    /// What was lost, also by earlier runs.
+    pub losses: Ledger,
     /// The last attempt's error.
     pub send_error: Option<String>,
     /// The last checkpoint was not saved.
@@ -224,6 +227,12 @@ fn unready(snapshot: &Snapshot) -> Option<String> {
     })
 }
 
+/// What the ledger counts, over restarts.
+const LOSS_COUNTERS: [(&str, fn(Count) -> u64); 2] = [
+    ("losses", |count| count.losses),
+    ("lost_bytes", |count| count.bytes),
+];
+
 fn metrics(snapshot: &Snapshot) -> String {
     let (stats, gauges) = (&snapshot.stats, &snapshot.gauges);
     let counters = [
@@ -246,8 +255,7 @@ fn metrics(snapshot: &Snapshot) -> String {
         ("spool_lost_entries", stats.spool_lost_entries),
         ("checkpoints", stats.saves),
         ("checkpoint_failures", stats.saves_failed),
-        ("losses", stats.losses),
-        ("lost_bytes", stats.lost_bytes),
+        ("gap_markers", stats.gap_markers),
         ("evicted_file_bytes", snapshot.evicted_bytes),
     ];
     let values = [
@@ -270,6 +278,15 @@ fn metrics(snapshot: &Snapshot) -> String {
         text += &format!(
             "# TYPE platform_agent_{name}_total counter\nplatform_agent_{name}_total {value}\n"
         );
+    }
+    let by_reason = snapshot.losses.by_reason();
+    for (name, of) in LOSS_COUNTERS {
+        text += &format!("# TYPE platform_agent_{name}_total counter\n");
+        for reason in agent_core::ledger::REASONS {
+            let count = by_reason.get(reason).copied().unwrap_or_default();
+            let value = of(count);
+            text += &format!("platform_agent_{name}_total{{reason=\"{reason}\"}} {value}\n");
+        }
     }
     for (name, value) in values {
         text += &format!("# TYPE platform_agent_{name} gauge\nplatform_agent_{name} {value}\n");
@@ -295,7 +312,10 @@ fn status(snapshot: &Snapshot) -> String {
         .iter()
         .map(|(name, why)| json!({ "name": name, "reason": why }))
         .collect();
-    let losses: Vec<_> = snapshot.losses.iter().filter_map(loss).collect();
+    let records = snapshot.losses.records();
+    let newest = &records[records.len().saturating_sub(LOSSES_SHOWN_MAX)..];
+    let by_reason = snapshot.losses.by_reason();
+    let lost_bytes: u64 = by_reason.values().map(|count| count.bytes).sum();
     let mut text = json!({
         "schema": "platform-agent/status/1",
         "version": env!("CARGO_PKG_VERSION"),
@@ -307,7 +327,8 @@ fn status(snapshot: &Snapshot) -> String {
         "accepted_bytes": stats.accepted_bytes,
         "lag_bytes": gauges.lag_bytes,
         "memory_bytes": gauges.memory_bytes,
-        "lost_bytes": stats.lost_bytes,
+        "lost_bytes": lost_bytes,
+        "lost_by_reason": ledger::command::by_reason(&snapshot.losses),
         "spool": {
             "batches": snapshot.spool.segments,
             "bytes": snapshot.spool.bytes,
@@ -318,29 +339,11 @@ fn status(snapshot: &Snapshot) -> String {
         }),
         "containers": containers,
         "left_out": left_out,
-        "losses": losses,
+        "losses": newest,
     })
     .to_string();
     text.push('\n');
     text
-}
-
-fn loss(notice: &Notice) -> Option<serde_json::Value> {
-    let Notice::Lost {
-        container,
-        generation,
-        from,
-        to,
-        reason,
-        last_time,
-    } = notice
-    else {
-        return None;
-    };
-    Some(json!({
-        "container": container.to_string(), "generation": generation, "from": from, "to": to,
-        "reason": reason.as_str(), "last_time": last_time,
-    }))
 }
 
 /// Asks a running agent for `path` over its socket: the HTTP status and the body.

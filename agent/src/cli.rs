@@ -64,6 +64,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what was lost for good: which bytes of which log, why, when, between which times.
+    ///
+    /// Read from the state folder, whether an agent runs or not. Exact where the file was seen to
+    /// its end; else a bound, and the entry says which (at_least, at_most, about).
+    Ledger {
+        /// As JSON, schema platform-agent/ledger/1.
+        #[arg(long)]
+        json: bool,
+    },
     /// Entries that OCI refuses while it accepts others: list them, send them again, drop them.
     ///
     /// They are kept in the state folder, with what OCI answered, and nothing else waits for them.

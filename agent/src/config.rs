@@ -79,6 +79,8 @@ pub struct Source {
     pub nanoseconds: bool,
     /// Marks in the text of parts.
     pub part_marks: bool,
+    /// Put an entry into a log where lines of it are lost.
+    pub gap_markers: bool,
     /// Age at which a join is given up.
     pub join_age_max: Duration,
     /// Between two looks at a log that grows.

@@ -2,6 +2,7 @@
 //! bodies and checkpoints to others.
 
 mod look;
+pub mod losses;
 mod report;
 mod spooling;
 
@@ -9,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use agent_core::{
-    Action, BatchId, Container, ContainerId, Event, Notice, Now, Outcome, Pipeline, SaveId,
-};
+use agent_core::{Action, BatchId, Container, ContainerId, Event, Now, Outcome, Pipeline, SaveId};
+
+use agent_core::ledger::Ledger;
+use losses::Losses;
 
 use crate::admin::Board;
 use crate::discover::Discovery;
@@ -20,9 +22,9 @@ use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
 use crate::quarantine::Quarantine;
+use crate::saving::Save;
 use crate::sender::Sender;
 use crate::spool::{self, Request, Usage};
-use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
 
 /// How often a container without a description is looked at again.
@@ -39,8 +41,8 @@ const WHOLE_SCAN_EACH: u32 = 30;
 pub enum Message {
     /// An attempt to send ended, with what the service said if it refused the body.
     Sent(BatchId, Outcome, Option<String>),
-    /// A checkpoint is on disk, or is not.
-    Saved(SaveId, bool),
+    /// A checkpoint is on disk, with all losses if there were new ones; or it is not.
+    Saved(SaveId, Option<Option<Ledger>>),
     /// The spool did something, and holds so much now.
     Spool(spool::Answer, Usage),
     /// Something happened in the folders.
@@ -75,6 +77,8 @@ pub struct Engine {
     pub held_bytes_max: u64,
     /// The floor of free disk, below which fewer are held.
     pub min_free: MinFree,
+    /// What was lost.
+    pub losses: Losses,
     /// Where refused entries are kept.
     pub quarantine: Quarantine,
     /// The way to the spool, if there is one.
@@ -94,7 +98,6 @@ struct Agenda {
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
-    losses: BTreeMap<ContainerId, Vec<Notice>>,
     last_save_failed: bool,
     /// What the service said of batches that it refuses.
     refusals: BTreeMap<BatchId, String>,
@@ -166,12 +169,15 @@ impl Engine {
                 self.tell(Event::Sent { batch, outcome });
             }
             Message::Saved(id, saved) => {
-                agenda.last_save_failed = !saved;
-                self.tell(if saved {
-                    Event::Saved(id)
-                } else {
-                    Event::SaveFailed(id)
-                });
+                agenda.last_save_failed = saved.is_none();
+                let event = match saved {
+                    Some(all) => {
+                        self.losses.saved(all);
+                        Event::Saved(id)
+                    }
+                    None => Event::SaveFailed(id),
+                };
+                self.tell(event);
             }
             Message::Spool(answer, usage) => self.spool_answered(answer, usage, agenda),
             Message::Sighted(sightings) => self.follow_up(&sightings, agenda),
@@ -288,6 +294,7 @@ impl Engine {
     /// Does what the core asks until it asks for nothing.
     fn act(&mut self, agenda: &mut Agenda) {
         loop {
+            self.tell_let_go();
             let now = self.now();
             let Some(action) = self.core.poll_action(now) else {
                 return;
@@ -347,11 +354,13 @@ impl Engine {
                     }
                 }
                 Action::Save { id, bytes } => {
-                    if self.saves.send(Save { id, bytes }).is_err() {
+                    let losses = self.losses.hand_out();
+                    let save = Save { id, bytes, losses };
+                    if self.saves.send(save).is_err() {
                         self.tell(Event::SaveFailed(id));
                     }
                 }
-                Action::Report(notice) => self.report(notice, agenda),
+                Action::Report(notice) => self.report(&notice),
             }
         }
     }

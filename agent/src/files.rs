@@ -58,6 +58,8 @@ pub struct Files {
     by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
     by_container: HashMap<ContainerId, Vec<FileHandle>>,
     open_now: usize,
+    /// Deleted files that were shut at a bound, until the core is told.
+    let_go: Vec<FileHandle>,
     next_handle: u64,
     uses: u64,
     buffer: Box<[u8]>,
@@ -106,6 +108,7 @@ impl Files {
             by_inode: HashMap::new(),
             by_container: HashMap::new(),
             open_now: 0,
+            let_go: Vec::new(),
             next_handle: 1,
             uses: 0,
             buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
@@ -328,11 +331,6 @@ impl Files {
             entry.open = None;
             entry.held = false;
         }
-    }
-
-    /// Descriptors open now.
-    pub fn open_count(&self) -> usize {
-        self.open_now
     }
 }
 

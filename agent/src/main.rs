@@ -13,12 +13,14 @@ mod folder;
 mod forecast;
 mod heartbeat;
 mod host;
+mod ledger;
 mod listing;
 mod marker;
 mod memory;
 mod priority;
 mod quarantine;
 mod run;
+mod saving;
 mod sender;
 mod spool;
 mod store;
@@ -71,6 +73,10 @@ fn main() -> ExitCode {
         Command::Health => health(&config),
         Command::Status { json } => return status(&config, json),
         Command::Quarantine { action } => match quarantine::command::run(&config, &action) {
+            Ok(text) => return print(&text),
+            Err(error) => Err(error),
+        },
+        Command::Ledger { json } => match ledger::command::run(&config, json) {
             Ok(text) => return print(&text),
             Err(error) => Err(error),
         },
@@ -208,7 +214,17 @@ fn table(status: &serde_json::Value) -> String {
         );
     }
     for loss in status["losses"].as_array().into_iter().flatten() {
-        out += &format!("lost: {loss}\n");
+        out += &format!(
+            "lost: {} {} {}..{} ({}), told {}\n",
+            text(&loss["name"]),
+            text(&loss["reason"]),
+            text(&loss["from"]),
+            loss["to"]
+                .as_u64()
+                .map_or("?".to_owned(), |to| to.to_string()),
+            text(&loss["bound"]),
+            text(&loss["told_at"]),
+        );
     }
     out
 }

@@ -13,12 +13,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Board};
 use crate::config::Config;
 use crate::discover::Discovery;
+use crate::engine::losses::Losses;
 use crate::engine::{Engine, Message};
 use crate::files::Files;
+use crate::ledger::LedgerFile;
 use crate::quarantine::Quarantine;
+use crate::saving::{self, Save};
 use crate::sender::Sender;
 use crate::spool::{self, Answer, Request, Spool};
-use crate::store::{self, Save, Store};
+use crate::store::{self, Store};
 use crate::watch::Watch;
 use crate::{heartbeat, host, memory, priority};
 
@@ -37,6 +40,8 @@ pub fn run(config: &Config) -> Result<()> {
     let open_files_max = priority::open_files_max(config.source.open_files_max);
     let store = Store::open(&config.state.dir)?;
     let mut core = pipeline(config, &store)?;
+    let file = LedgerFile::new(&config.state.dir);
+    let ledger = file.load().context("cannot read the loss ledger")?;
     let runtime = runtime()?;
     let client = log_client(config, &runtime)?;
     let (outbox, inbox) = mpsc::channel();
@@ -45,11 +50,11 @@ pub fn run(config: &Config) -> Result<()> {
     std::thread::Builder::new()
         .name("store".to_owned())
         .spawn(move || {
-            store::run(&store, &to_save, |id, result| {
+            saving::run(&store, &file, &to_save, |id, result| {
                 if let Err(error) = &result {
                     tracing::error!("the checkpoint cannot be saved: {error}");
                 }
-                saved.send(Message::Saved(id, result.is_ok())).is_ok()
+                saved.send(Message::Saved(id, result.ok())).is_ok()
             });
         })?;
     let board = Board::new(started);
@@ -87,6 +92,7 @@ pub fn run(config: &Config) -> Result<()> {
         scan_interval: config.source.scan_interval,
         held_bytes_max: config.source.held_bytes_max,
         min_free: config.limits.min_free,
+        losses: Losses::new(ledger),
         quarantine: Quarantine::new(&config.state.dir, config.quarantine_bytes_max),
         spool,
         grace: config.grace,
@@ -243,6 +249,7 @@ fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
         type_prefix: source.type_prefix.clone(),
         nanoseconds: source.nanoseconds,
         part_marks: source.part_marks,
+        gap_markers: source.gap_markers,
         batch_bytes_max: usize::try_from(config.batch.bytes_max)?,
         batch_age_max: config.batch.age_max,
         in_flight_max: config.send.in_flight_max,

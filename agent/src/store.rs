@@ -14,9 +14,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Receiver;
 
-use agent_core::SaveId;
 use ring::rand::SecureRandom;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -186,29 +184,6 @@ pub fn holder(dir: &Path) -> io::Result<Option<String>> {
         Err(error) => Err(error.into()),
         // Closing it gives it back.
         Ok(()) => Ok(None),
-    }
-}
-
-/// A checkpoint to be saved.
-#[derive(Debug)]
-pub struct Save {
-    /// Its number.
-    pub id: SaveId,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// Saves what comes until the channel is closed, answering each; fsync may take long, so this
-/// has a thread of its own.
-pub fn run(
-    store: &Store,
-    saves: &Receiver<Save>,
-    answer: impl Fn(SaveId, Result<(), io::Error>) -> bool,
-) {
-    while let Ok(save) = saves.recv() {
-        if !answer(save.id, store.save(&save.bytes)) {
-            return;
-        }
     }
 }
 

@@ -82,6 +82,15 @@ fn t57_one_poison_record_is_quarantined_and_all_others_arrive() {
     assert!(!refused.status.success());
     assert_eq!(text(&quarantine(&harness, &["list"])).lines().count(), 4);
     assert_eq!(text(&quarantine(&harness, &["drop", id])), "1 dropped\n");
+    let ledger = Command::new(BINARY)
+        .args(["ledger", "--config"])
+        .arg(harness.config())
+        .output()
+        .unwrap();
+    assert!(
+        text(&ledger).contains("app  quarantine_dropped"),
+        "{ledger:?}"
+    );
     harness.emulator().clear_faults();
     assert_eq!(
         text(&quarantine(&harness, &["replay", "--all"])),

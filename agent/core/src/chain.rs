@@ -1,7 +1,7 @@
 //! A container's log is one chain of generations, oldest first. [`crate::identity`] proves which
 //! listed file is which generation; the chain keeps their order and what lies beside what.
 
-use crate::entry::IdPrefix;
+use crate::entry::{GenerationId, IdPrefix};
 use crate::event::{ContainerId, FileHandle, Head, Listed, SaveId};
 use crate::file_id::{self, Fingerprint, generation_id};
 use crate::generation::Generation;
@@ -98,6 +98,14 @@ impl Chain {
         self.generations
             .iter_mut()
             .find(|generation| generation.handle == Some(handle))
+    }
+
+    /// The markers of this generation's loss are written.
+    pub fn set_marked(&mut self, id: GenerationId) {
+        let losses = self.generations.iter_mut().filter(|g| g.id == id);
+        losses
+            .filter_map(|g| g.loss.as_mut())
+            .for_each(|loss| loss.marked = true);
     }
 
     /// The generation whose plain file this was when it was last listed, by its inode.

@@ -49,6 +49,13 @@ impl std::fmt::Display for GenerationId {
     }
 }
 
+/// Generation and offset of the line that an entry's id names.
+pub fn entry_place(id: &str) -> Option<(String, u64)> {
+    let generation = id.get(CONTAINER..PREFIX)?;
+    let offset = u64::from_str_radix(id.get(PREFIX..PREFIX + OFFSET)?, 32).ok()?;
+    Some((generation.to_owned(), offset))
+}
+
 /// The start that all ids of one generation share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdPrefix([u8; PREFIX]);
@@ -253,6 +260,8 @@ mod tests {
         assert_eq!(entry["data"], "a\tb");
         assert_eq!(entry["time"], "2026-11-23T17:29:31.764048Z");
         assert_eq!(entry["id"], "gi289144gi00000000000700000011");
+        let place = entry_place("gi289144gi00000000000700000011");
+        assert_eq!(place, Some(("000000000007".to_owned(), 33)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One container between listings and reads: what is to be read next, and when.
 
 pub mod failure;
+mod pace;
 mod stray;
 mod unread;
 
@@ -11,10 +12,9 @@ use crate::event::{Action, Chunk, Container, FileHandle, Listed, Listing, SaveId
 use crate::file_id::Fingerprint;
 use crate::generation::Generation;
 use crate::lane::Lane;
-use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX};
+use crate::limits::CHUNK_BYTES;
 use crate::loss::Loss;
 use crate::probe::{Identified, Probe};
-use crate::settings::Settings;
 use crate::tail::Tail;
 
 /// Listings of a folder that never stands still, before lines are broken off for want of a better.
@@ -175,6 +175,20 @@ impl Follow {
             });
         }
         let identified = probe.finish(&self.tail.chain);
+        let settled = self.settle_listing(&all, identified, next_save);
+        Some(Settled {
+            lost: shrunk.into_iter().chain(settled.lost).collect(),
+            ..settled
+        })
+    }
+
+    /// `all` files of the listing, and what they are.
+    fn settle_listing(
+        &mut self,
+        all: &[Listed],
+        identified: Identified,
+        next_save: SaveId,
+    ) -> Settled {
         let Identified {
             files,
             unborn,
@@ -214,28 +228,28 @@ impl Follow {
             },
             next_save,
         );
-        let copies = self.new_copies(&change, &listed, &all);
-        let mut lost = shrunk;
-        if !unstable {
-            lost.extend(self.miss_unread(&all, &listed, copies));
-        }
+        let copies = self.new_copies(&change, &listed, all);
+        let lost = match unstable {
+            true => Vec::new(),
+            false => self.miss_unread(all, &listed, copies),
+        };
         self.torn
             .retain(|handle| all.iter().any(|file| file.handle == *handle));
-        self.forget_strays(&all, unborn);
+        self.forget_strays(all, unborn);
         self.tail.chain.prune();
         let missing = |g: &Generation| g.handle.is_none() && !g.finished;
         self.relist = torn || partial || self.tail.chain.generations().iter().any(missing);
         let done = |g: &&Generation| g.finished && g.handle.is_none();
         let done = self.tail.chain.generations().iter().filter(done);
         let spare = done.filter_map(|g| g.listed).filter(|listed| listed.held);
-        Some(Settled {
+        Settled {
             change,
             lost,
             moved,
             stale: false,
             again: false,
             spare: spare.map(|listed| listed.handle).collect(),
-        })
+        }
     }
 
     /// After [`Follow::settle`]: the listing that came meanwhile.
@@ -335,66 +349,6 @@ impl Follow {
         self.probe.is_none() && (!self.strays.is_empty() || self.relist)
     }
 
-    /// A chunk of the generation was consumed, `done` bytes of it.
-    pub fn was_read(
-        &mut self,
-        now: Duration,
-        key: u64,
-        done: usize,
-        end: bool,
-        settings: &Settings,
-    ) {
-        self.blocked = false;
-        if done > 0 {
-            self.refresh(settings.poll_interval);
-        }
-        if let Some(generation) = self.tail.chain.get_mut(key)
-            && end
-            && !generation.finished
-        {
-            // All there is now; half a line at the end counts as nothing.
-            generation.size = generation.read;
-            self.rest(now, settings.poll_interval_max);
-        }
-    }
-
-    /// The same short chunk has come so often that nothing more will come: a compressed file is
-    /// damaged in the middle of a line, and asking again at once would never end.
-    pub fn is_stuck(&mut self, chunk: &Chunk<'_>) -> bool {
-        let len = chunk.bytes.len();
-        let is_short = !chunk.end && len > 0 && len < CHUNK_BYTES;
-        let short = is_short.then_some((chunk.handle, chunk.offset, len));
-        if short.is_none() || self.short != short {
-            self.short_times = 0;
-        }
-        self.short = short;
-        self.short_times += u32::from(is_short);
-        self.short_times > SHORT_READS_MAX
-    }
-
-    /// Reading failed: not again before the next look.
-    pub fn block(&mut self, now: Duration, interval_max: Duration) {
-        self.blocked = true;
-        self.rest(now, interval_max);
-    }
-
-    /// Nothing new was found: look again later, and ever later. All files are looked at together,
-    /// so that one waking serves them all, and one body takes what they have.
-    pub fn rest(&mut self, now: Duration, interval_max: Duration) {
-        let past = (now.as_nanos() % self.period.as_nanos().max(1)) as u64;
-        self.wake = Some(now + self.interval - Duration::from_nanos(past));
-        self.interval = (self.interval * 2).min(interval_max);
-    }
-
-    /// Something was found: look again soon. After a failed read not before its time, however
-    /// often there is news.
-    pub fn refresh(&mut self, interval: Duration) {
-        self.interval = interval;
-        if !self.blocked {
-            self.wake = None;
-        }
-    }
-
     /// The answer to a probe's read.
     pub fn probed(&mut self, chunk: &Chunk<'_>) {
         self.blocked = false;
@@ -405,9 +359,15 @@ impl Follow {
 
     /// Takes over what a listing says of the container; true when its name changed.
     pub fn meet(&mut self, container: &Container) -> bool {
-        let renamed = self.tail.container.name != container.name;
-        self.tail.container.name.clone_from(&container.name);
-        self.tail.container.files_max = container.files_max;
+        // Of one that is gone nobody may know the name any more.
+        let nameless = container.removed && container.id.to_string().starts_with(&container.name);
+        let renamed = !nameless && self.tail.container.name != container.name;
+        if renamed {
+            self.tail.container.name.clone_from(&container.name);
+        }
+        if !container.removed {
+            self.tail.container.files_max = container.files_max;
+        }
         if !container.created.is_empty() {
             self.tail.container.created.clone_from(&container.created);
         }

@@ -79,7 +79,9 @@ pub struct Generation {
 pub struct Lost {
     /// One past the last byte known to have been there.
     pub to: u64,
-    /// Its marker is accepted, or there is none to be sent: the checkpoint may forget it.
+    /// Its marker is in a body, or there is none to be sent: the position may pass it.
+    pub marked: bool,
+    /// That is committed: the checkpoint may forget it.
     pub passed: bool,
 }
 

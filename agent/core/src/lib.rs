@@ -24,6 +24,7 @@ pub mod identity;
 mod inflight;
 pub mod join;
 mod lane;
+pub mod ledger;
 pub mod limits;
 pub mod loss;
 mod outbox;

@@ -8,6 +8,8 @@ use crate::event::ContainerId;
 pub struct Loss {
     /// Whose.
     pub container: ContainerId,
+    /// Its name when it was lost.
+    pub name: String,
     /// The generation, which stands in entry ids; of a file that went before its first line was
     /// read, [`crate::file_id::unread_id`].
     pub generation: GenerationId,
@@ -102,7 +104,7 @@ impl LossReason {
     ];
 
     /// The word used in metrics, logs and the ledger.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::RotatedAway => "rotated_away",
             Self::Removed => "removed",

@@ -15,6 +15,7 @@ mod escape;
 mod events;
 mod input;
 mod joiner;
+mod ledger;
 mod line_splitter;
 #[path = "../../src/spool/segment.rs"]
 mod segment;
@@ -33,6 +34,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("escape", escape::run),
     ("events", events::run),
     ("joiner", joiner::run),
+    ("ledger", ledger::run),
     ("line_splitter", line_splitter::run),
     ("spool", spool::run),
 ];

@@ -79,6 +79,7 @@ fn source(resolver: &mut Resolver) -> Option<Source> {
     let type_prefix = resolver.text("source.type_prefix");
     let nanoseconds = resolver.flag("source.nanoseconds");
     let part_marks = resolver.flag("source.part_marks");
+    let gap_markers = resolver.flag("source.gap_markers");
     let join_age_max = resolver.duration("source.join_max_age", Duration::ZERO, DAY);
     let shortest = Duration::from_millis(10);
     let poll_interval = resolver.duration("source.poll_interval", shortest, DAY);
@@ -100,6 +101,7 @@ fn source(resolver: &mut Resolver) -> Option<Source> {
         type_prefix: type_prefix?,
         nanoseconds: nanoseconds?,
         part_marks: part_marks?,
+        gap_markers: gap_markers?,
         join_age_max: join_age_max?,
         poll_interval: poll_interval?,
         poll_interval_max: poll_interval_max?.max(poll_interval?),

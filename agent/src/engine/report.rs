@@ -42,32 +42,31 @@ impl Engine {
         self.tell(Event::Quarantined { batch, stored });
     }
 
-    pub(super) fn report(&mut self, notice: Notice, agenda: &mut Agenda) {
-        match &notice {
-            Notice::Lost {
-                container,
-                generation,
-                from,
-                to,
-                reason,
-                last_time,
-            } => {
-                let name = self.discovery.container(*container).name;
+    pub(super) fn report(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Lost(loss) => {
+                let (wall, name) = (self.now().wall, &loss.name);
+                self.losses.tell(loss, wall);
+                if loss.reason.is_by_age() {
+                    // Many of them follow each other; the ledger has them as one.
+                    tracing::debug!(container = name, from = loss.from, "lines are too old");
+                    return;
+                }
                 tracing::error!(
                     container = name,
-                    generation,
-                    from,
-                    ?to,
-                    reason = reason.as_str(),
-                    last_time,
-                    "log bytes are lost"
+                    generation = %loss.generation,
+                    from = loss.from,
+                    to = ?loss.to,
+                    bound = loss.bound.as_str(),
+                    reason = loss.reason.as_str(),
+                    last_time = loss.last_time,
+                    next_time = loss.next_time,
+                    "{}",
+                    match loss.to {
+                        Some(_) => "log bytes are lost",
+                        None => "log bytes may be lost: nobody saw how the file ended",
+                    }
                 );
-                let losses = agenda.losses.entry(*container).or_default();
-                losses.push(notice);
-                // The newest are kept; all are counted.
-                if losses.len() > 100 {
-                    losses.remove(0);
-                }
             }
             Notice::Torn {
                 container,
@@ -114,7 +113,7 @@ impl Engine {
             left_out: left_out.chain(unreadable).collect(),
             held_bytes: agenda.held.kept_bytes,
             evicted_bytes: agenda.evicted_bytes,
-            losses: agenda.losses.values().flatten().cloned().collect(),
+            losses: self.losses.all().clone(),
             send_error: self.sender.last_error(),
             save_failed: agenda.last_save_failed,
             quarantine_error: agenda.quarantine_error.clone(),

@@ -2,12 +2,19 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use agent_core::FileHandle;
+
 use super::{Entry, Files};
 
 /// This part of the bound is shut at once.
 const AT_ONCE: usize = 16;
 
 impl Files {
+    /// Descriptors open now.
+    pub fn open_count(&self) -> usize {
+        self.open_now
+    }
+
     /// Shuts the least recently used descriptors until one more fits under `max`, and some more,
     /// so that it is not done for every file. Those without a name come last, since they cannot
     /// be opened again.
@@ -47,7 +54,13 @@ impl Files {
                 );
             }
             self.shut(handle);
+            self.let_go.push(handle);
         }
+    }
+
+    /// Deleted files that were let go of at a bound since this was last asked for.
+    pub fn take_let_go(&mut self) -> Vec<FileHandle> {
+        std::mem::take(&mut self.let_go)
     }
 
     /// Lets go of deleted files, the least recently used first, until those that remain take no
@@ -81,6 +94,7 @@ impl Files {
                 "a deleted log is let go of, read or not: {bound}",
             );
             self.shut(handle);
+            self.let_go.push(handle);
             kept -= bytes;
         }
         Held {

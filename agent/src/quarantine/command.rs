@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use agent_core::entry::entry_place;
+use agent_core::ledger::{DROPPED, Ledger, Record};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use oci::ContentEncoding;
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Quarantine;
 use crate::config::Config;
+use crate::ledger::LedgerFile;
 use crate::{run, sender};
 
 /// What to do with refused entries.
@@ -28,7 +31,7 @@ pub enum Action {
     },
     /// Send them again, each alone; what is accepted leaves the quarantine.
     Replay(Which),
-    /// Throw them away for good.
+    /// Throw them away for good; the loss ledger says so.
     Drop(Which),
 }
 
@@ -59,11 +62,41 @@ pub fn run(config: &Config, action: &Action) -> Result<String> {
         Action::Drop(which) => {
             let ids = chosen(&quarantine, which)?;
             for id in &ids {
-                quarantine.drop(id).with_context(|| unknown(id))?;
+                drop_one(config, &quarantine, id)?;
             }
             Ok(format!("{} dropped\n", ids.len()))
         }
     }
+}
+
+/// What is thrown away is lost: the ledger has it first.
+fn drop_one(config: &Config, quarantine: &Quarantine, id: &str) -> Result<()> {
+    let record = quarantine.get(id).with_context(|| unknown(id))?;
+    let body: Value = serde_json::from_str(record.body.get())?;
+    let batch = &body["logEntryBatches"][0];
+    let entry = &batch["entries"][0];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let place = entry_place(&text(&entry["id"]));
+    let (generation, from) = place.unwrap_or_else(|| (id.to_owned(), 0));
+    let mut losses = Ledger::default();
+    losses.add(Record {
+        container: String::new(),
+        name: text(&batch["subject"]),
+        generation,
+        from,
+        to: Some(from + text(&entry["data"]).len() as u64),
+        // Bytes of its text, of which the log file has more.
+        bound: "at_least".to_owned(),
+        reason: DROPPED.to_owned(),
+        told_at: jiff::Timestamp::now().to_string(),
+        last_time: String::new(),
+        first_lost_time: text(&entry["time"]),
+        next_time: String::new(),
+    });
+    LedgerFile::new(&config.state.dir)
+        .add(&losses)
+        .context("the loss cannot be written down")?;
+    quarantine.drop(id).with_context(|| unknown(id))
 }
 
 fn unknown(id: &str) -> String {

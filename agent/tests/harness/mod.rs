@@ -222,6 +222,11 @@ impl Harness {
         self.arrival.ids(container)
     }
 
+    /// Texts of the gap markers that have arrived in one container's log.
+    pub fn gaps(&self, container: &str) -> Vec<&str> {
+        self.arrival.gaps(container)
+    }
+
     /// The lines of one container that have arrived so far.
     pub fn lines(&self, container: &str) -> Vec<String> {
         self.arrival.lines(container).unwrap_or_default()

@@ -85,7 +85,7 @@ impl Follow {
     /// What is not read of the generation never will be; `None` if that is nothing.
     pub fn lose(&mut self, key: u64, reason: LossReason) -> Option<Loss> {
         let last_time = String::from_utf8_lossy(&self.tail.last_time).into_owned();
-        let container = self.tail.container.id;
+        let (container, name) = (self.tail.container.id, self.tail.container.name.clone());
         let next_time = self.tail.chain.time_behind(key);
         let generation = self.tail.chain.get_mut(key)?;
         let reason = match reason {
@@ -101,8 +101,11 @@ impl Follow {
         if generation.sealed && size == from {
             return None;
         }
-        let (to, passed) = (size, false);
-        generation.loss = Some(Lost { to, passed });
+        generation.loss = Some(Lost {
+            to: size,
+            marked: false,
+            passed: false,
+        });
         let head = &generation.fingerprint.head;
         let is_whole = from <= head.offset;
         let first_lost_time = match is_whole {
@@ -111,6 +114,7 @@ impl Follow {
         };
         Some(Loss {
             container,
+            name,
             generation: generation.id,
             from,
             to: (size > from).then_some(size),

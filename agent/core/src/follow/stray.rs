@@ -21,7 +21,9 @@ impl Follow {
     pub fn list(&mut self, listing: Listing) {
         self.note(&listing);
         if self.probe.is_some() {
-            self.next = Some(listing);
+            if let Some(skipped) = self.next.replace(listing) {
+                self.note_skipped(&skipped);
+            }
             return;
         }
         let is_listed = |stray: &&Stray| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Follow;
 use crate::chain::Change;
-use crate::event::Listed;
+use crate::event::{Listed, Listing};
 use crate::loss::{Loss, LossReason};
 use crate::stamp::Time;
 
@@ -44,6 +44,13 @@ impl Follow {
                 None => {}
             }
         }
+    }
+
+    /// A listing is passed over for a newer one.
+    pub(super) fn note_skipped(&mut self, listing: &Listing) {
+        let is_unread = |file: &&Listed| file.size > 0 && !file.compressed && !file.held;
+        let files: Vec<Listed> = listing.files.iter().filter(is_unread).copied().collect();
+        self.note_unread(&files);
     }
 
     /// First times of compressed files that were never seen before: a plain file that is gone may

@@ -15,9 +15,7 @@ impl Pipeline {
             return;
         }
         self.break_off(now, id);
-        if self.settings.gap_markers {
-            self.mark_gaps(now, id, &lost);
-        }
+        self.mark_gaps(now, id, &lost);
         self.report(lost.into_iter().map(Notice::Lost));
     }
 
@@ -34,13 +32,18 @@ impl Pipeline {
         };
         let name = &follow.tail.container.name;
         let labels = Labels::gap(&self.settings.source, &self.settings.type_prefix, name);
+        let marks = self.settings.gap_markers;
         for loss in lost {
             let prefix = IdPrefix::new(id, loss.generation);
-            while self.with_sink(now, id, |tail, sink| {
-                tail.mark_gap(loss, prefix, &labels, sink)
-            }) == Some(false)
+            while marks
+                && self.with_sink(now, id, |tail, sink| {
+                    tail.mark_gap(loss, prefix, &labels, sink)
+                }) == Some(false)
             {
                 self.seal_of(id);
+            }
+            if let Some(follow) = self.follows.get_mut(&id) {
+                follow.tail.chain.set_marked(loss.generation);
             }
         }
     }

@@ -46,6 +46,7 @@ impl Tail {
             let generation = self.chain.get(range.key)?;
             Some(Loss {
                 container: self.container.id,
+                name: self.container.name.clone(),
                 generation: generation.id,
                 from: range.from,
                 to: Some(range.to.min(generation.read).max(range.from)),

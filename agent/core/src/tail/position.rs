@@ -38,7 +38,7 @@ impl Tail {
             open.or_else(|| self.resumed[slot].clone())
         };
         let groups = [mark(0), mark(1)];
-        let lost = |g: &&Generation| g.loss.is_some_and(|loss| !loss.passed);
+        let lost = |g: &&Generation| g.loss.is_some_and(|loss| loss.marked && !loss.passed);
         let generations = self.chain.generations().iter();
         Position {
             marks,

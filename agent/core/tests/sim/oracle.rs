@@ -251,6 +251,7 @@ impl Oracle {
             !self.torn && !self.ambiguous.contains(&home) && !self.lines[&line].uniform
         };
         self.ledger.check(&Truth {
+            torn: self.torn,
             marks,
             container_of,
             is_missing: &|home, line, first, tokens| {

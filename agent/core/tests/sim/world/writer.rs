@@ -80,7 +80,9 @@ impl World {
             && self.disk.inodes[&inode].data.len() < before
         {
             self.vanish(inode);
-            self.homes.remove(&inode);
+            if let Some(home) = self.homes.remove(&inode) {
+                self.oracle.ledger.truncated(home);
+            }
         }
         for inode in touched {
             self.free(inode);

@@ -1,0 +1,65 @@
+//! Losses between the core, which tells of them, and the disk, where they stay.
+
+use std::time::Duration;
+
+use agent_core::ledger::{Ledger, Record};
+use agent_core::{FileHandle, Loss, stamp};
+
+/// Losses as far as they are known here.
+#[derive(Debug, Default)]
+pub struct Losses {
+    /// All there are.
+    all: Ledger,
+    /// Told since the last checkpoint was handed out to be saved.
+    told: Ledger,
+    /// Handed out with a checkpoint of which nothing has been heard.
+    handed_out: Ledger,
+}
+
+impl Losses {
+    /// What is on the disk.
+    pub fn new(all: Ledger) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    /// All there are.
+    pub fn all(&self) -> &Ledger {
+        &self.all
+    }
+
+    /// The core tells of one.
+    pub fn tell(&mut self, loss: &Loss, wall: Duration) {
+        let record = Record::new(loss, &stamp::from_wall(wall));
+        self.all.add(record.clone());
+        self.told.add(record);
+    }
+
+    /// What must be on the disk before the checkpoint that is saved now.
+    pub fn hand_out(&mut self) -> Ledger {
+        self.handed_out.absorb(std::mem::take(&mut self.told));
+        self.handed_out.clone()
+    }
+
+    /// It was saved; `all` is what the disk has, if there was something new. Else what was handed
+    /// out goes with the next one.
+    pub fn saved(&mut self, all: Option<Ledger>) {
+        self.handed_out = Ledger::default();
+        if let Some(mut all) = all {
+            all.absorb(self.told.clone());
+            self.all = all;
+        }
+    }
+}
+
+impl super::Engine {
+    /// Tells the core which deleted files were let go of.
+    pub(super) fn tell_let_go(&mut self) {
+        let handles: Vec<FileHandle> = self.files.take_let_go();
+        for handle in handles {
+            self.tell(agent_core::Event::LetGo(handle));
+        }
+    }
+}
