@@ -26,6 +26,9 @@ use crate::watch::{Hint, Sighting, Watch};
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the status is put up.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// Folders are looked into for so long before what was found is read: of ten thousand containers
+/// the first line does not wait for the last folder.
+const LIST_SLICE: Duration = Duration::from_millis(5);
 /// Looks at a folder that changes under them.
 const LOOKS_MAX: u32 = 8;
 
@@ -84,6 +87,8 @@ struct Agenda {
     scan: Duration,
     scans: u32,
     status: Duration,
+    /// Folders that are to be looked into.
+    to_list: BTreeSet<ContainerId>,
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
@@ -129,6 +134,9 @@ impl Engine {
     }
 
     fn wait(&self, agenda: &Agenda, now: Duration) -> Duration {
+        if !agenda.to_list.is_empty() {
+            return Duration::ZERO;
+        }
         let mut until = agenda.status.min(agenda.scan);
         if !agenda.undescribed.is_empty() {
             until = until.min(agenda.describe);
@@ -195,6 +203,7 @@ impl Engine {
             self.bound_held(agenda);
             agenda.scan = self.started.elapsed() + self.scan_interval;
         }
+        self.list_some(agenda);
         if !agenda.undescribed.is_empty() && now >= agenda.describe {
             agenda.describe = now + DESCRIBE_INTERVAL;
             for id in std::mem::take(&mut agenda.undescribed) {
@@ -207,7 +216,8 @@ impl Engine {
         }
     }
 
-    /// Looks which folders there are; with `all`, into each of them.
+    /// Looks which folders there are, and into those that are new; with `all` each that has changed
+    /// is looked into next.
     fn scan(&mut self, agenda: &mut Agenda, all: bool) {
         if let Some(watch) = &mut self.watch {
             watch.watch_root(self.discovery.root());
@@ -239,14 +249,30 @@ impl Engine {
             if let Some(watch) = &mut self.watch {
                 watch.forget(id);
             }
+            agenda.to_list.remove(&id);
             if agenda.undescribed.remove(&id) {
                 self.tell_nameless(id);
             }
             self.files.trouble.forget(id);
             self.tell_removed(id);
         }
-        for id in self.due_for_listing(agenda, ids) {
+        let due = self.due_for_listing(agenda, ids);
+        if all {
+            agenda.to_list.extend(due);
+        } else {
+            // They may be gone soon.
+            due.into_iter().for_each(|id| self.list(id, agenda));
+        }
+    }
+
+    /// Looks into some of the folders that are due.
+    fn list_some(&mut self, agenda: &mut Agenda) {
+        let until = self.started.elapsed() + LIST_SLICE;
+        while let Some(id) = agenda.to_list.pop_first() {
             self.list(id, agenda);
+            if self.started.elapsed() >= until {
+                return;
+            }
         }
     }
 
