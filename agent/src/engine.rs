@@ -26,8 +26,8 @@ use crate::watch::{Hint, Sighting, Watch};
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the status is put up.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
-/// Folders are looked into for so long before what was found is read: of ten thousand containers
-/// the first line does not wait for the last folder.
+/// Folders are looked into for so long, then what was found is read for as long: of ten thousand
+/// containers the first line does not wait for the last folder.
 const LIST_SLICE: Duration = Duration::from_millis(5);
 /// Looks at a folder that changes under them.
 const LOOKS_MAX: u32 = 8;
@@ -89,6 +89,7 @@ struct Agenda {
     status: Duration,
     /// Folders that are to be looked into.
     to_list: BTreeSet<ContainerId>,
+    list_at: Duration,
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
@@ -109,6 +110,8 @@ impl Engine {
         loop {
             self.chores(&mut agenda);
             self.act(&mut agenda);
+            // Nothing is left to be read.
+            agenda.list_at = Duration::ZERO;
             let now = self.now().mono;
             if let Some(by) = agenda.drained_by
                 && (self.core.is_drained() || now >= by)
@@ -267,13 +270,17 @@ impl Engine {
 
     /// Looks into some of the folders that are due.
     fn list_some(&mut self, agenda: &mut Agenda) {
-        let until = self.started.elapsed() + LIST_SLICE;
-        while let Some(id) = agenda.to_list.pop_first() {
-            self.list(id, agenda);
-            if self.started.elapsed() >= until {
-                return;
-            }
+        let now = self.started.elapsed();
+        if now < agenda.list_at {
+            return;
         }
+        let until = now + LIST_SLICE;
+        while self.started.elapsed() < until
+            && let Some(id) = agenda.to_list.pop_first()
+        {
+            self.list(id, agenda);
+        }
+        agenda.list_at = self.started.elapsed() + LIST_SLICE;
     }
 
     /// Containers whose folders changed since they were listed; now and then all of them.
