@@ -31,6 +31,9 @@ use crate::watch::{Hint, Sighting, Watch};
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the status is put up.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// Folders are looked into for so long, then what was found is read for as long: of ten thousand
+/// containers the first line does not wait for the last folder.
+const LIST_SLICE: Duration = Duration::from_millis(5);
 /// Looks at a folder that changes under them.
 const LOOKS_MAX: u32 = 8;
 
@@ -95,6 +98,9 @@ struct Agenda {
     scan: Duration,
     scans: u32,
     status: Duration,
+    /// Folders that are to be looked into.
+    to_list: BTreeSet<ContainerId>,
+    list_at: Duration,
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
@@ -117,6 +123,8 @@ impl Engine {
         loop {
             self.chores(&mut agenda);
             self.act(&mut agenda);
+            // Nothing is left to be read.
+            agenda.list_at = Duration::ZERO;
             let now = self.now().mono;
             if let Some(by) = agenda.drained_by
                 && (self.core.is_drained() || now >= by)
@@ -142,6 +150,9 @@ impl Engine {
     }
 
     fn wait(&self, agenda: &Agenda, now: Duration) -> Duration {
+        if !agenda.to_list.is_empty() {
+            return Duration::ZERO;
+        }
         let mut until = agenda.status.min(agenda.scan);
         if !agenda.undescribed.is_empty() {
             until = until.min(agenda.describe);
@@ -212,6 +223,7 @@ impl Engine {
             self.bound_held(agenda);
             agenda.scan = self.started.elapsed() + self.scan_interval;
         }
+        self.list_some(agenda);
         if !agenda.undescribed.is_empty() && now >= agenda.describe {
             agenda.describe = now + DESCRIBE_INTERVAL;
             for id in std::mem::take(&mut agenda.undescribed) {
@@ -224,7 +236,8 @@ impl Engine {
         }
     }
 
-    /// Looks which folders there are; with `all`, into each of them.
+    /// Looks which folders there are, and into those that are new; with `all` each that has changed
+    /// is looked into next.
     fn scan(&mut self, agenda: &mut Agenda, all: bool) {
         if let Some(watch) = &mut self.watch {
             watch.watch_root(self.discovery.root());
@@ -256,15 +269,35 @@ impl Engine {
             if let Some(watch) = &mut self.watch {
                 watch.forget(id);
             }
+            agenda.to_list.remove(&id);
             if agenda.undescribed.remove(&id) {
                 self.tell_nameless(id);
             }
             self.files.trouble.forget(id);
             self.tell_removed(id);
         }
-        for id in self.due_for_listing(agenda, ids) {
+        let due = self.due_for_listing(agenda, ids);
+        if all {
+            agenda.to_list.extend(due);
+        } else {
+            // They may be gone soon.
+            due.into_iter().for_each(|id| self.list(id, agenda));
+        }
+    }
+
+    /// Looks into some of the folders that are due.
+    fn list_some(&mut self, agenda: &mut Agenda) {
+        let now = self.started.elapsed();
+        if now < agenda.list_at {
+            return;
+        }
+        let until = now + LIST_SLICE;
+        while self.started.elapsed() < until
+            && let Some(id) = agenda.to_list.pop_first()
+        {
             self.list(id, agenda);
         }
+        agenda.list_at = self.started.elapsed() + LIST_SLICE;
     }
 
     /// Containers whose folders changed since they were listed; now and then all of them.

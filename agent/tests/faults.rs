@@ -95,7 +95,7 @@ fn t31_logs_beyond_the_limit_of_descriptors_are_all_read() {
     let (containers, mut harness) = bench("*");
     harness.start_agent_through(&["prlimit", "--nofile=64:64", "--"]);
     let rotation = Rotation::plain(500, 4);
-    let mut logs: Vec<DockerLog> = (0..150)
+    let mut logs: Vec<DockerLog> = (0..500)
         .map(|n| DockerLog::create(containers.path(), &format!("c{n}"), rotation).unwrap())
         .collect();
     for log in &mut logs {

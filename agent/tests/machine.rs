@@ -1,5 +1,5 @@
 //! Faults of the machine that only root can bring about: full disks, no watches left, a disk that
-//! does not read.
+//! does not read, names that do not resolve.
 
 #![allow(clippy::unwrap_used)]
 
@@ -179,6 +179,56 @@ fn t30_without_watches_logs_are_found_by_scanning() {
     harness.terminate_agent();
 }
 
+/// A limit of the system that is what it was when this goes.
+struct Sysctl {
+    path: &'static str,
+    before: String,
+}
+
+impl Sysctl {
+    fn set(path: &'static str, value: &str) -> Self {
+        let before = fs::read_to_string(path).unwrap();
+        fs::write(path, value).unwrap();
+        Self { path, before }
+    }
+}
+
+impl Drop for Sysctl {
+    fn drop(&mut self) {
+        fs::write(self.path, &self.before).unwrap();
+    }
+}
+
+#[test]
+fn t30_after_an_overflow_of_the_kernels_queue_everything_is_looked_at() {
+    let containers = tempfile::tempdir().unwrap();
+    let mut harness = Harness::new(containers.path(), &["*"]);
+    // Only the overflow itself can lead to what it swallowed.
+    harness.set("source", "scan_interval", "\"1h\"");
+    let mut old = DockerLog::create(containers.path(), "old", Rotation::plain(500, 200)).unwrap();
+    let mut lines = write(&mut old, "before", 5);
+    let queue = Sysctl::set("/proc/sys/fs/inotify/max_queued_events", "16");
+    harness.start_agent();
+    harness.assert_arrived("old", &lines);
+    drop(queue);
+    // While it stands still nobody empties the queue.
+    let process = harness.agent_id().to_string();
+    run("kill", &["-STOP", &process]);
+    lines.extend(write(&mut old, "during", 100));
+    let rotation = Rotation::plain(500, 10);
+    let mut logs: Vec<DockerLog> = (0..40)
+        .map(|n| DockerLog::create(containers.path(), &format!("c{n}"), rotation).unwrap())
+        .collect();
+    let written: Vec<_> = logs.iter_mut().map(|log| write(log, "new", 15)).collect();
+    run("kill", &["-CONT", &process]);
+    lines.sort_unstable();
+    harness.assert_arrived("old", &lines);
+    for (log, lines) in logs.iter().zip(&written) {
+        harness.assert_arrived(log.name(), lines);
+    }
+    harness.terminate_agent();
+}
+
 #[test]
 fn t72_a_disk_that_does_not_read_is_told_and_read_later() {
     let containers = tempfile::tempdir().unwrap();
@@ -201,6 +251,38 @@ fn t72_a_disk_that_does_not_read_is_told_and_read_later() {
     harness.wait_for_status("nothing to be told", |status| {
         status["left_out"].as_array().unwrap().is_empty()
     });
+    harness.terminate_agent();
+}
+
+/// In a mount namespace of its own the agent has a hosts file of its own, and no name server.
+#[test]
+fn t55_a_name_that_does_not_resolve_is_asked_for_again() {
+    let containers = tempfile::tempdir().unwrap();
+    let mut harness = Harness::new(containers.path(), &["*"]);
+    let mut log = DockerLog::create(containers.path(), "web", Rotation::NONE).unwrap();
+    let [hosts, resolv] = ["hosts", "resolv.conf"].map(|name| harness.dir().join(name));
+    fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    fs::write(
+        &resolv,
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    )
+    .unwrap();
+    let port = harness.emulator().address().port();
+    harness.redirect(&format!("http://logging.test:{port}"));
+    let script = format!(
+        "mount --bind {} /etc/hosts && mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"",
+        hosts.display(),
+        resolv.display()
+    );
+    let wrapper = ["unshare", "--mount", "sh", "-c"];
+    harness.start_agent_through(&[&wrapper[..], &[&script]].concat());
+    let lines = write(&mut log, "nameless", 50);
+    harness.wait_for_status("the failure to be told", |status| {
+        let error = status["send_error"].as_str().unwrap_or_default();
+        error.contains("logging.test") || error.contains("dns")
+    });
+    fs::write(&hosts, "127.0.0.1 localhost logging.test\n").unwrap();
+    harness.assert_arrived("web", &lines);
     harness.terminate_agent();
 }
 

@@ -24,6 +24,7 @@ mod clock;
 mod config;
 mod core_dump;
 mod credential;
+mod dns;
 mod endpoint;
 mod environment;
 mod error;

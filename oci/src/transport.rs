@@ -12,6 +12,7 @@ use reqwest::{Request, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::client::ClientOptions;
+use crate::dns::SystemDns;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::proxy;
 use crate::trust;
@@ -68,6 +69,7 @@ impl Transport {
             .timeout(options.request_timeout)
             .pool_idle_timeout(POOL_IDLE)
             .user_agent(&options.user_agent)
+            .dns_resolver(Arc::new(SystemDns))
             .no_proxy();
         for proxy in proxy::proxies(&options.environment)? {
             builder = builder.proxy(proxy);

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod permission;
+pub mod way;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -57,7 +58,8 @@ impl Harness {
         Self::over(containers_dir, &["*"], options)
     }
 
-    fn over(containers_dir: &Path, include: &[&str], options: Options) -> Self {
+    /// The same with an emulator of this kind.
+    pub fn over(containers_dir: &Path, include: &[&str], options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let credential = Credential::create(&dir.path().join("oci")).unwrap();
         let emulator = Emulator::start(Options {
@@ -95,6 +97,13 @@ impl Harness {
             true => text.replace(&head, &format!("{head}{key} = {value}\n")),
             false => format!("{text}{head}{key} = {value}\n"),
         };
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// Agents that are started from now on find the service here.
+    pub fn redirect(&self, endpoint: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        let text = text.replace(&self.emulator.url(), endpoint);
         std::fs::write(self.config(), text).unwrap();
     }
 
