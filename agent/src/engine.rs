@@ -6,8 +6,10 @@ mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use agent_core::stats::Stats;
 use agent_core::{
     Action, BatchId, Container, ContainerId, Event, Notice, Now, Outcome, Pipeline, SaveId,
 };
@@ -19,13 +21,16 @@ use crate::files::Files;
 use crate::files::bound::Held;
 use crate::quarantine::Quarantine;
 use crate::sender::Sender;
+use crate::shard::Shard;
 use crate::store::Save;
 use crate::watch::{Hint, Sighting, Watch};
 
 /// How often a container without a description is looked at again.
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
-/// How often the status is put up.
+/// How often the status is put up, if something is new or somebody looks at it.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is put up in any case.
+const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// Looks at a folder that changes under them.
 const LOOKS_MAX: u32 = 8;
 
@@ -46,6 +51,8 @@ pub enum Message {
 
 /// What the loop works with.
 pub struct Engine {
+    /// Which of the pipelines this is.
+    pub shard: Shard,
     /// Decides.
     pub core: Pipeline,
     /// Which containers there are.
@@ -70,8 +77,8 @@ pub struct Engine {
     pub held_bytes_max: u64,
     /// The floor of free disk, below which fewer are held.
     pub min_free: MinFree,
-    /// Where refused entries are kept.
-    pub quarantine: Quarantine,
+    /// Where refused entries are kept, for all pipelines.
+    pub quarantine: Arc<Mutex<Quarantine>>,
     /// How long a drain may take.
     pub grace: Duration,
     /// Times are counted from here.
@@ -84,6 +91,8 @@ struct Agenda {
     scan: Duration,
     scans: u32,
     status: Duration,
+    /// When the status was put up, and what had been counted by then.
+    shown: (Duration, Stats),
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
@@ -203,7 +212,14 @@ impl Engine {
         }
         if now >= agenda.status {
             agenda.status = now + STATUS_INTERVAL;
-            self.put_up(agenda);
+            let (at, stats) = &agenda.shown;
+            let is_old = now >= *at + STATUS_INTERVAL_MAX || stats != self.core.stats();
+            if self.board.was_asked() || is_old {
+                agenda.shown = (now, self.core.stats().clone());
+                self.put_up(agenda);
+            } else {
+                self.board.confirm(self.shard.index, now);
+            }
         }
     }
 
@@ -323,7 +339,13 @@ impl Engine {
                     self.sender.forget(batch);
                 }
                 Action::Save { id, bytes } => {
-                    if self.saves.send(Save { id, bytes }).is_err() {
+                    let pipeline = self.shard.index;
+                    let save = Save {
+                        pipeline,
+                        id,
+                        bytes,
+                    };
+                    if self.saves.send(save).is_err() {
                         self.tell(Event::SaveFailed(id));
                     }
                 }

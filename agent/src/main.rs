@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod config;
 mod container;
+mod cpu;
 mod discover;
 mod disk;
 mod engine;
@@ -19,6 +20,7 @@ mod priority;
 mod quarantine;
 mod run;
 mod sender;
+mod shard;
 mod store;
 mod watch;
 

@@ -22,6 +22,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use sequence::{CURRENT, PREVIOUS};
 
+use crate::shard::Parts;
+
 const DAMAGED: &str = "checkpoint.damaged";
 const LOCK: &str = "lock";
 
@@ -192,22 +194,35 @@ pub fn holder(dir: &Path) -> io::Result<Option<String>> {
 /// A checkpoint to be saved.
 #[derive(Debug)]
 pub struct Save {
+    /// Whose.
+    pub pipeline: usize,
     /// Its number.
     pub id: SaveId,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Saves what comes until the channel is closed, answering each; fsync may take long, so this
-/// has a thread of its own.
+/// Saves what comes until the channel is closed, and tells each pipeline whether its checkpoint is
+/// on the disk; fsync may take long, so this has a thread of its own.
 pub fn run(
     store: &Store,
+    mut parts: Parts,
     saves: &Receiver<Save>,
-    answer: impl Fn(SaveId, Result<(), io::Error>) -> bool,
+    answer: impl Fn(usize, SaveId, bool),
 ) {
-    while let Ok(save) = saves.recv() {
-        if !answer(save.id, store.save(&save.bytes)) {
-            return;
+    while let Ok(first) = saves.recv() {
+        let mut answers = Vec::new();
+        for save in std::iter::once(first).chain(saves.try_iter()) {
+            answers.push((save.pipeline, save.id));
+            parts.put(save.pipeline, save.bytes);
+        }
+        let whole = parts.whole().map_err(io::Error::other);
+        let saved = whole.and_then(|whole| store.save(&whole));
+        if let Err(error) = &saved {
+            tracing::error!("the checkpoint cannot be saved: {error}");
+        }
+        for (pipeline, id) in answers {
+            answer(pipeline, id, saved.is_ok());
         }
     }
 }

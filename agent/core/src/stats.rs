@@ -45,6 +45,53 @@ pub struct Stats {
     pub lost_bytes: u64,
 }
 
+impl std::ops::AddAssign for Stats {
+    /// Of several pipelines.
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`, so that no field is forgotten.
+        let Self {
+            read_bytes,
+            lines,
+            entries,
+            accepted_entries,
+            accepted_bytes,
+            accepted_batches,
+            malformed_lines,
+            expired_lines,
+            skipped_lines,
+            nul_bytes,
+            parts,
+            unavailable,
+            refused,
+            denied,
+            quarantined,
+            saves_failed,
+            saves,
+            losses,
+            lost_bytes,
+        } = other;
+        self.read_bytes += read_bytes;
+        self.lines += lines;
+        self.entries += entries;
+        self.accepted_entries += accepted_entries;
+        self.accepted_bytes += accepted_bytes;
+        self.accepted_batches += accepted_batches;
+        self.malformed_lines += malformed_lines;
+        self.expired_lines += expired_lines;
+        self.skipped_lines += skipped_lines;
+        self.nul_bytes += nul_bytes;
+        self.parts += parts;
+        self.unavailable += unavailable;
+        self.refused += refused;
+        self.denied += denied;
+        self.quarantined += quarantined;
+        self.saves_failed += saves_failed;
+        self.saves += saves;
+        self.losses += losses;
+        self.lost_bytes += lost_bytes;
+    }
+}
+
 /// What is going on now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -64,6 +111,31 @@ pub struct Gauges {
     pub denied: bool,
     /// The service cannot be reached or is throttling.
     pub unavailable: bool,
+}
+
+impl std::ops::AddAssign for Gauges {
+    /// Of several pipelines.
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`, so that no field is forgotten.
+        let Self {
+            containers,
+            generations,
+            memory_bytes,
+            in_flight,
+            queued,
+            lag_bytes,
+            denied,
+            unavailable,
+        } = other;
+        self.containers += containers;
+        self.generations += generations;
+        self.memory_bytes += memory_bytes;
+        self.in_flight += in_flight;
+        self.queued += queued;
+        self.lag_bytes += lag_bytes;
+        self.denied |= denied;
+        self.unavailable |= unavailable;
+    }
 }
 
 /// One container's state.
