@@ -3,7 +3,10 @@
 
 use std::hint::black_box;
 use std::io::Write;
+use std::time::Duration;
 
+use agent_core::batch::{Batch, Labels};
+use agent_core::docker::Stream;
 use agent_core::entry::{self, Entry, GenerationId, IdPrefix, Style};
 use agent_core::limits::CHUNK_BYTES;
 use agent_core::{ContainerId, docker, escape};
@@ -14,6 +17,7 @@ use fixtures::emulator::Credential;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+const TIME: &[u8] = b"2026-11-23T17:29:31.764048983Z";
 const STYLE: Style = Style {
     nanoseconds: false,
     part_marks: false,
@@ -80,10 +84,30 @@ fn stages(c: &mut Criterion) {
                         offset,
                         part: None,
                         text,
-                        time: b"2026-11-23T17:29:31.764048983Z",
+                        time: TIME,
                     };
                     entry::write(&mut body, STYLE, black_box(&entry));
                 }
+                body.len()
+            });
+        });
+        let labels = Labels::new("host", "docker", "container");
+        group.bench_function("batch", |b| {
+            b.iter(|| {
+                let mut batch = Batch::new(std::mem::take(&mut body));
+                batch.enter(&labels);
+                for (offset, text) in (0..).zip(&values) {
+                    let entry = Entry {
+                        prefix: &prefix,
+                        offset,
+                        part: None,
+                        text,
+                        time: TIME,
+                    };
+                    batch.push(Duration::ZERO, Stream::Stdout, STYLE, black_box(&entry));
+                }
+                batch.leave();
+                body = batch.seal();
                 body.len()
             });
         });

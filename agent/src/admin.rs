@@ -1,12 +1,15 @@
 //! What can be asked of a running agent: `/metrics`, `/healthz`, `/readyz`, `/status`, on a unix
 //! socket in the state folder and, when configured, on a TCP address.
 
+mod merge;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_core::ledger::{Count, Ledger};
@@ -81,29 +84,57 @@ pub struct Pulse {
 /// Where it is put up.
 #[derive(Clone, Debug)]
 pub struct Board {
-    snapshot: Arc<Mutex<Snapshot>>,
+    /// Of each pipeline.
+    snapshots: Arc<Mutex<Vec<Snapshot>>>,
     started: Instant,
+    /// Somebody has looked lately.
+    was_asked: Arc<AtomicBool>,
 }
 
 impl Board {
     /// An empty one.
-    pub fn new(started: Instant) -> Self {
+    pub fn new(started: Instant, pipelines: usize) -> Self {
         Self {
-            snapshot: Arc::default(),
+            snapshots: Arc::new(Mutex::new(vec![Snapshot::default(); pipelines])),
             started,
+            was_asked: Arc::default(),
         }
     }
 
-    /// Replaces what is there.
-    pub fn put_up(&self, snapshot: Snapshot) {
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    /// Replaces what is there of a pipeline.
+    pub fn put_up(&self, pipeline: usize, snapshot: Snapshot) {
+        if let Some(old) = self.snapshots().get_mut(pipeline) {
+            *old = snapshot;
+        }
+    }
+
+    /// What is there of a pipeline is as it was, `at` this time too.
+    pub fn confirm(&self, pipeline: usize, at: Duration) {
+        if let Some(snapshot) = self.snapshots().get_mut(pipeline) {
+            snapshot.at = at;
+        }
+    }
+
+    /// Whether somebody has looked since this was asked last.
+    pub fn was_asked(&self) -> bool {
+        self.was_asked.swap(false, Ordering::Relaxed)
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, Vec<Snapshot>> {
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self) -> Snapshot {
-        self.snapshot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.was_asked.store(true, Ordering::Relaxed);
+        let all = self.snapshots().clone();
+        all.into_iter()
+            .reduce(|mut whole, part| {
+                whole.add(part);
+                whole
+            })
+            .unwrap_or_default()
     }
 
     /// What a heartbeat tells; `None` when the loop is stuck.

@@ -181,6 +181,8 @@ pub struct Limits {
     pub min_free: MinFree,
     /// nice(2) value: 0 to 19.
     pub nice: i32,
+    /// Threads that read and write bodies, each for its share of the containers.
+    pub pipelines: usize,
 }
 
 /// The admin endpoint.

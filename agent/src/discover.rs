@@ -11,6 +11,7 @@ use crate::config::{NameFilter, Source};
 use crate::container::{Description, Rotation, describe, short_id};
 use crate::folder::FolderState;
 use crate::listing;
+use crate::shard::Shard;
 
 /// Docker writes a container's description right after it makes the folder, and its log only
 /// when it starts; after this long the container is followed under its short id.
@@ -100,6 +101,7 @@ pub struct Discovery {
     filter: NameFilter,
     /// The agent's own container, when it is to be left out.
     own: Option<ContainerId>,
+    shard: Shard,
     known: BTreeMap<ContainerId, Known>,
     /// Gone, and still of interest: what is left of their logs is shipped under their names.
     departed: BTreeMap<ContainerId, Container>,
@@ -112,9 +114,15 @@ impl Discovery {
             containers_dir: source.containers_dir.clone(),
             filter: source.filter.clone(),
             own: own.filter(|_| !source.include_self),
+            shard: Shard::WHOLE,
             known: BTreeMap::new(),
             departed: BTreeMap::new(),
         }
+    }
+
+    /// Sees the containers of this shard alone.
+    pub fn within(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// Looks which folders there are.
@@ -122,7 +130,8 @@ impl Discovery {
     /// # Errors
     /// When the folder of containers cannot be read; what is known stays as it was.
     pub fn scan(&mut self, now: Duration) -> io::Result<Change> {
-        let present = folders(&self.containers_dir)?;
+        let mut present = folders(&self.containers_dir)?;
+        present.retain(|&id| self.shard.holds(id));
         let mut change = Change::default();
         self.known.retain(|id, known| {
             let stays = present.binary_search(id).is_ok();

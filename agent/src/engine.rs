@@ -8,11 +8,12 @@ mod spooling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use agent_core::{Action, BatchId, Container, ContainerId, Event, Now, Outcome, Pipeline, SaveId};
-
 use agent_core::ledger::Ledger;
+use agent_core::stats::Stats;
+use agent_core::{Action, BatchId, ContainerId, Event, Now, Outcome, Pipeline, SaveId};
 use losses::Losses;
 
 use crate::admin::Board;
@@ -24,22 +25,16 @@ use crate::files::bound::Held;
 use crate::quarantine::Quarantine;
 use crate::saving::Save;
 use crate::sender::Sender;
-use crate::spool::{self, Request, Usage};
+use crate::shard::Shard;
+use crate::spool::{self, Asking, Usage};
 use crate::watch::{Hint, Sighting, Watch};
 
 /// How often a container without a description is looked at again.
 const DESCRIBE_INTERVAL: Duration = Duration::from_millis(50);
-/// How often the status is put up.
+/// How often the status is put up, if something is new or somebody looks at it.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
-/// Folders are looked into for so long, then what was found is read for as long: of ten thousand
-/// containers the first line does not wait for the last folder.
-const LIST_SLICE: Duration = Duration::from_millis(5);
-/// Looks at a folder that changes under them.
-const LOOKS_MAX: u32 = 8;
-
-/// One scan in this many looks into folders that have not changed, too.
-const WHOLE_SCAN_EACH: u32 = 30;
-
+/// How often it is put up in any case.
+const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// What other threads tell the loop.
 pub enum Message {
     /// An attempt to send ended, with what the service said if it refused the body.
@@ -56,6 +51,8 @@ pub enum Message {
 
 /// What the loop works with.
 pub struct Engine {
+    /// Which of the pipelines this is.
+    pub shard: Shard,
     /// Decides.
     pub core: Pipeline,
     /// Which containers there are.
@@ -82,10 +79,10 @@ pub struct Engine {
     pub min_free: MinFree,
     /// What was lost.
     pub losses: Losses,
-    /// Where refused entries are kept.
-    pub quarantine: Quarantine,
+    /// Where refused entries are kept, for all pipelines.
+    pub quarantine: Arc<Mutex<Quarantine>>,
     /// The way to the spool, if there is one.
-    pub spool: Option<Channel<Request>>,
+    pub spool: Option<Channel<Asking>>,
     /// How long a drain may take.
     pub grace: Duration,
     /// Times are counted from here.
@@ -101,6 +98,8 @@ struct Agenda {
     /// Folders that are to be looked into.
     to_list: BTreeSet<ContainerId>,
     list_at: Duration,
+    /// When the status was put up, and what had been counted by then.
+    shown: (Duration, Stats),
     undescribed: BTreeSet<ContainerId>,
     describe: Duration,
     drained_by: Option<Duration>,
@@ -232,95 +231,14 @@ impl Engine {
         }
         if now >= agenda.status {
             agenda.status = now + STATUS_INTERVAL;
-            self.put_up(agenda);
-        }
-    }
-
-    /// Looks which folders there are, and into those that are new; with `all` each that has changed
-    /// is looked into next.
-    fn scan(&mut self, agenda: &mut Agenda, all: bool) {
-        if let Some(watch) = &mut self.watch {
-            watch.watch_root(self.discovery.root());
-        }
-        let change = match self.discovery.scan(self.started.elapsed()) {
-            Ok(change) => change,
-            Err(error) => {
-                if agenda.containers_error.is_none() {
-                    tracing::error!(
-                        "cannot read {}: {error}; is it mounted, and is this root?",
-                        self.discovery.root().display()
-                    );
-                }
-                agenda.containers_error = Some(error.to_string());
-                return;
+            let (at, stats) = &agenda.shown;
+            let is_old = now >= *at + STATUS_INTERVAL_MAX || stats != self.core.stats();
+            if self.board.was_asked() || is_old {
+                agenda.shown = (now, self.core.stats().clone());
+                self.put_up(agenda);
+            } else {
+                self.board.confirm(self.shard.index, now);
             }
-        };
-        agenda.containers_error = None;
-        let ids: Vec<ContainerId> = match all {
-            true => self.discovery.iter().map(|(id, _)| id).collect(),
-            false => change.appeared,
-        };
-        if let Some(watch) = &mut self.watch {
-            for &id in &ids {
-                watch.watch_folder(id, &self.discovery.folder(id));
-            }
-        }
-        for id in change.gone {
-            if let Some(watch) = &mut self.watch {
-                watch.forget(id);
-            }
-            agenda.to_list.remove(&id);
-            if agenda.undescribed.remove(&id) {
-                self.tell_nameless(id);
-            }
-            self.files.trouble.forget(id);
-            self.tell_removed(id);
-        }
-        let due = self.due_for_listing(agenda, ids);
-        if all {
-            agenda.to_list.extend(due);
-        } else {
-            // They may be gone soon.
-            due.into_iter().for_each(|id| self.list(id, agenda));
-        }
-    }
-
-    /// Looks into some of the folders that are due.
-    fn list_some(&mut self, agenda: &mut Agenda) {
-        let now = self.started.elapsed();
-        if now < agenda.list_at {
-            return;
-        }
-        let until = now + LIST_SLICE;
-        while self.started.elapsed() < until
-            && let Some(id) = agenda.to_list.pop_first()
-        {
-            self.list(id, agenda);
-        }
-        agenda.list_at = self.started.elapsed() + LIST_SLICE;
-    }
-
-    /// Containers whose folders changed since they were listed; now and then all of them.
-    fn due_for_listing(&self, agenda: &mut Agenda, mut ids: Vec<ContainerId>) -> Vec<ContainerId> {
-        agenda.scans += 1;
-        if !agenda.scans.is_multiple_of(WHOLE_SCAN_EACH) {
-            ids.retain(|&id| !self.discovery.is_as_listed(id));
-        }
-        ids
-    }
-
-    /// A container that went before it was described: what is held of it is shipped under its
-    /// short id.
-    fn tell_nameless(&mut self, id: ContainerId) {
-        let container = Container {
-            removed: false,
-            ..self.discovery.container(id)
-        };
-        if self.discovery.admits(&container.name) {
-            let files = self.files.held(id);
-            self.tell_listing(id, files, false);
-        } else {
-            self.files.release(id);
         }
     }
 
@@ -373,22 +291,26 @@ impl Engine {
                     batch,
                     containers,
                     bodies,
-                } => self.ask_spool(Request::Keep {
+                } => self.ask_spool(spool::Request::Keep {
                     batch,
                     containers,
                     bodies,
                 }),
-                Action::Unspool(batch) => self.ask_spool(Request::Find(batch)),
+                Action::Unspool(batch) => self.ask_spool(spool::Request::Find(batch)),
                 Action::Forget(batch) => {
                     agenda.refusals.remove(&batch);
                     self.sender.forget(batch);
                     if agenda.spool_usage.segments > 0 {
-                        self.ask_spool(Request::Forget(batch));
+                        self.ask_spool(spool::Request::Forget(batch));
                     }
                 }
                 Action::Save { id, bytes } => {
-                    let losses = self.losses.hand_out();
-                    let save = Save { id, bytes, losses };
+                    let save = Save {
+                        pipeline: self.shard.index,
+                        id,
+                        bytes,
+                        losses: self.losses.hand_out(),
+                    };
                     if self.saves.send(save).is_err() {
                         self.tell(Event::SaveFailed(id));
                     }

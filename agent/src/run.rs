@@ -1,8 +1,9 @@
 //! `platform-agent run`: everything put together.
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
+use agent_core::spool::Spooled;
 use agent_core::{Pipeline, Settings, stamp};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -20,10 +21,11 @@ use crate::ledger::LedgerFile;
 use crate::quarantine::Quarantine;
 use crate::saving::{self, Save};
 use crate::sender::Sender;
-use crate::spool::{self, Answer, Request, Spool};
+use crate::shard::{self, Parts, Shard};
+use crate::spool::{self, Spool};
 use crate::store::{self, Store};
 use crate::watch::Watch;
-use crate::{heartbeat, host, memory, priority};
+use crate::{cpu, heartbeat, host, memory, priority};
 
 /// Exit code after a second signal, as a shell gives it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -37,68 +39,65 @@ pub fn run(config: &Config) -> Result<()> {
     let started = Instant::now();
     // Before any thread is started: they inherit it.
     priority::stand_back(config.limits.nice);
-    let open_files_max = priority::open_files_max(config.source.open_files_max);
+    let count = config.limits.pipelines;
+    let open_files_max = priority::open_files_max(config.source.open_files_max) / count;
     let store = Store::open(&config.state.dir)?;
-    let mut core = pipeline(config, &store)?;
+    let (mut cores, parts) = pipelines(config, &store)?;
     let file = LedgerFile::new(&config.state.dir);
     let ledger = file.load().context("cannot read the loss ledger")?;
     let runtime = runtime()?;
     let client = log_client(config, &runtime)?;
-    let (outbox, inbox) = mpsc::channel();
-    let (saves, to_save) = mpsc::channel::<Save>();
-    let saved = outbox.clone();
-    std::thread::Builder::new()
-        .name("store".to_owned())
-        .spawn(move || {
-            saving::run(&store, &file, &to_save, |id, result| {
-                if let Err(error) = &result {
-                    tracing::error!("the checkpoint cannot be saved: {error}");
-                }
-                saved.send(Message::Saved(id, result.ok())).is_ok()
-            });
-        })?;
-    let board = Board::new(started);
+    let (outboxes, inboxes): (Vec<_>, Vec<_>) = cores.iter().map(|_| mpsc::channel()).unzip();
+    let saves = spawn_store((store, file), parts, outboxes.clone())?;
+    let board = Board::new(started, count);
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
-    spawn_signals(&runtime, outbox.clone())?;
-    let watch = watch(config, &outbox);
+    spawn_signals(&runtime, outboxes.clone())?;
     if let Some(every) = config.heartbeat {
         let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
         runtime.spawn(beating);
     }
-    let spool = spool(config, &mut core, &outbox)?;
-    let log_id = config.logging.log_id.clone();
-    let sender = Sender::new(
-        runtime.handle().clone(),
-        client,
-        log_id,
-        config.logging.encoding,
-    );
+    let spool = spool(config, &mut cores, &outboxes)?;
+    let mut ledger = Some(ledger);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         containers = %config.source.containers_dir.display(),
         log = %config.logging.log_id,
+        pipelines = count,
+        cpu = cpu::report(),
         "started"
     );
-    let engine = Engine {
+    let quarantine = Quarantine::new(&config.state.dir, config.quarantine_bytes_max);
+    let quarantine = Arc::new(Mutex::new(quarantine));
+    let own_container = host::own_container();
+    let channels = outboxes.into_iter().zip(inboxes);
+    let engines = Shard::all(count).zip(cores).zip(channels);
+    let engines = engines.map(|((shard, core), (outbox, inbox))| Engine {
+        shard,
         core,
-        discovery: Discovery::new(&config.source, host::own_container()),
+        discovery: Discovery::new(&config.source, own_container).within(shard),
         files: Files::new(&config.source.containers_dir, open_files_max),
-        watch,
-        sender,
-        saves,
+        watch: watch(config, &outbox),
+        sender: Sender::new(
+            runtime.handle().clone(),
+            client.clone(),
+            config.logging.log_id.clone(),
+            config.logging.encoding,
+        ),
+        saves: saves.clone(),
         inbox,
         outbox,
-        board,
+        board: board.clone(),
         scan_interval: config.source.scan_interval,
-        held_bytes_max: config.source.held_bytes_max,
+        held_bytes_max: config.source.held_bytes_max / count as u64,
         min_free: config.limits.min_free,
-        losses: Losses::new(ledger),
-        quarantine: Quarantine::new(&config.state.dir, config.quarantine_bytes_max),
-        spool,
+        // The first pipeline shows what was there before; each shows what it lost itself.
+        losses: Losses::new(ledger.take().unwrap_or_default()),
+        quarantine: Arc::clone(&quarantine),
+        spool: spool.clone(),
         grace: config.grace,
         started,
-    };
-    engine.run();
+    });
+    run_all(engines.collect())?;
     runtime.shutdown_background();
     Ok(())
 }
@@ -106,11 +105,11 @@ pub fn run(config: &Config) -> Result<()> {
 /// Opens the spool: what is in it is sent first, also when no more may go into it.
 fn spool(
     config: &Config,
-    core: &mut Pipeline,
-    outbox: &mpsc::Sender<Message>,
-) -> Result<Option<mpsc::Sender<Request>>> {
+    cores: &mut [Pipeline],
+    pipelines: &[mpsc::Sender<Message>],
+) -> Result<Option<mpsc::Sender<spool::Asking>>> {
     let (dir, floor) = (&config.state.dir, config.limits.min_free);
-    let spool = Spool::open(dir, config.spool_bytes_max, floor)
+    let mut spool = Spool::open(dir, config.spool_bytes_max, floor)
         .with_context(|| format!("the spool in {} cannot be opened", dir.display()))?;
     let found = spool.found();
     if config.spool_bytes_max == 0 && found.is_empty() {
@@ -119,12 +118,61 @@ fn spool(
     if !found.is_empty() {
         tracing::info!(batches = found.len(), "sending what is in the spool");
     }
-    core.adopt(&found);
     let usage = spool.usage();
-    let answers = outbox.clone();
-    let tell = move |answer, usage| answers.send(Message::Spool(answer, usage)).is_ok();
-    tell(Answer::Forgotten, usage);
+    for (shard, core) in Shard::all(cores.len()).zip(cores) {
+        // Their lines go before newer ones of the same container.
+        let of = |batch: &Spooled| batch.containers.first().copied();
+        let holds = |batch: &&Spooled| of(batch).map_or(shard.index == 0, |id| shard.holds(id));
+        let own: Vec<Spooled> = found.iter().filter(holds).cloned().collect();
+        spool.assign(shard.index, &own);
+        core.adopt(&own);
+    }
+    let pipelines = pipelines.to_vec();
+    let tell = move |pipeline: usize, answer, usage| {
+        // One that has ended does not want to know.
+        let _ = pipelines[pipeline].send(Message::Spool(answer, usage));
+    };
+    tell(0, spool::Answer::Forgotten, usage);
     Ok(Some(spool::start(spool, tell)?))
+}
+
+/// Runs the last one in this thread and the others in threads of their own, until all have ended.
+fn run_all(mut engines: Vec<Engine>) -> Result<()> {
+    let last = engines.pop();
+    let start = |engine: Engine| {
+        let name = format!("pipeline-{}", engine.shard.index);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(|| engine.run())
+    };
+    let threads: Vec<_> = engines.into_iter().map(start).collect::<Result<_, _>>()?;
+    if let Some(last) = last {
+        last.run();
+    }
+    for thread in threads {
+        thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("a pipeline failed, see above"))?;
+    }
+    Ok(())
+}
+
+/// The thread that saves losses and checkpoints, and the way to it.
+fn spawn_store(
+    (store, file): (Store, LedgerFile),
+    parts: Parts,
+    pipelines: Vec<mpsc::Sender<Message>>,
+) -> Result<mpsc::Sender<Save>> {
+    let (saves, to_save) = mpsc::channel::<Save>();
+    std::thread::Builder::new()
+        .name("store".to_owned())
+        .spawn(move || {
+            saving::run(&store, &file, parts, &to_save, |pipeline, id, saved| {
+                // One that has ended does not want to know.
+                let _ = pipelines[pipeline].send(Message::Saved(id, saved));
+            });
+        })?;
+    Ok(saves)
 }
 
 /// What sends.
@@ -195,19 +243,26 @@ fn name_credentials(config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
+/// The pipelines, and the checkpoints that they go on from.
+fn pipelines(config: &Config, store: &Store) -> Result<(Vec<Pipeline>, Parts)> {
+    let count = config.limits.pipelines;
     let wall = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     let seed = store::random().map_err(|_| anyhow::anyhow!("no random numbers to be had"))?;
     let settings = settings(config, wall, seed)?;
     for found in store.load()? {
-        match Pipeline::resume(settings.clone(), &found.bytes) {
-            Ok(pipeline) => {
+        let resume = |part: &Vec<u8>| Pipeline::resume(settings.clone(), part);
+        let resumed = shard::split(&found.bytes, count).and_then(|parts| {
+            let cores: Result<Vec<_>, _> = parts.iter().map(resume).collect();
+            Ok((cores?, Parts::new(parts)))
+        });
+        match resumed {
+            Ok(resumed) => {
                 if found.is_previous {
                     tracing::warn!("going on from the previous checkpoint: some lines repeat");
                 }
-                return Ok(pipeline);
+                return Ok(resumed);
             }
             // Another release's file is not ours to overwrite.
             Err(error @ agent_core::CheckpointError::Version(_)) => return Err(error.into()),
@@ -222,11 +277,14 @@ fn pipeline(config: &Config, store: &Store) -> Result<Pipeline> {
         }
     }
     tracing::info!(start_at = %settings.start_cutoff, "no checkpoint: the very first start");
-    Ok(Pipeline::new(settings, seed, wall))
+    let cores = (0..count).map(|_| Pipeline::new(settings.clone(), seed, wall));
+    Ok((cores.collect(), Parts::new(vec![Vec::new(); count])))
 }
 
+/// Settings of each pipeline: what bounds all of them is shared out.
 fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
     let source = &config.source;
+    let count = config.limits.pipelines;
     let now = Timestamp::new(i64::try_from(wall.as_secs())?, 0)?;
     let start_cutoff = source
         .start_at
@@ -252,7 +310,7 @@ fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
         gap_markers: source.gap_markers,
         batch_bytes_max: usize::try_from(config.batch.bytes_max)?,
         batch_age_max: config.batch.age_max,
-        in_flight_max: config.send.in_flight_max,
+        in_flight_max: config.send.in_flight_max.div_ceil(count),
         memory_bytes_max: memory::plan(config)
             .map_err(|error| anyhow::anyhow!("memory.budget {error}"))?,
         start_cutoff,
@@ -262,7 +320,7 @@ fn settings(config: &Config, wall: Duration, seed: u64) -> Result<Settings> {
         join_age_max: source.join_age_max,
         save_interval: config.state.save_interval,
         spool: config.spool_bytes_max > 0,
-        bytes_per_second_max: config.send.bytes_per_second_max,
+        bytes_per_second_max: config.send.bytes_per_second_max.div_ceil(count as u64),
         seed,
     })
 }
@@ -281,7 +339,7 @@ fn watch(config: &Config, outbox: &mpsc::Sender<Message>) -> Option<Watch> {
     }
 }
 
-fn spawn_signals(runtime: &Runtime, outbox: mpsc::Sender<Message>) -> Result<()> {
+fn spawn_signals(runtime: &Runtime, pipelines: Vec<mpsc::Sender<Message>>) -> Result<()> {
     let _context = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -291,7 +349,8 @@ fn spawn_signals(runtime: &Runtime, outbox: mpsc::Sender<Message>) -> Result<()>
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if asked > 0 || outbox.send(Message::Drain).is_err() {
+            let told = |pipeline: &mpsc::Sender<Message>| pipeline.send(Message::Drain).is_ok();
+            if asked > 0 || pipelines.iter().filter(|it| told(it)).count() == 0 {
                 std::process::exit(INTERRUPTED);
             }
         }

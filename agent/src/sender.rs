@@ -1,17 +1,20 @@
 //! Bodies on their way to OCI: digest and optional gzip once, then one signed attempt at a time.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use agent_core::{BatchId, Outcome};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use oci::{ContentEncoding, Error, ErrorKind, LogClient, LogId};
 use tokio::runtime::Handle;
+
+/// gzip's usual window, 32 KiB.
+const WINDOW_BITS: u8 = 15;
+/// Room for a compressed body's head and end.
+const GZIP_BYTES_MIN: usize = 1024;
 
 /// What is kept of a body between attempts, so that they are the same. A plain body is kept by
 /// the core alone: once it is accepted, nobody else holds it, and its memory is used again.
@@ -51,6 +54,7 @@ pub struct Sender {
     client: LogClient,
     log_id: LogId,
     encoding: ContentEncoding,
+    gzip: Gzip,
     sealed: HashMap<BatchId, Sealed>,
     last_error: Arc<Mutex<Option<String>>>,
     /// A session is about to end, and that has been said.
@@ -71,6 +75,7 @@ impl Sender {
             client,
             log_id,
             encoding,
+            gzip: Gzip::default(),
             sealed: HashMap::new(),
             last_error,
             is_ending: Arc::default(),
@@ -98,7 +103,7 @@ impl Sender {
         let sealed = match known.filter(|sealed| sealed.is_of(&body)) {
             Some(sealed) => sealed.clone(),
             None => {
-                let sealed = seal(&body, encoding);
+                let sealed = self.gzip.seal(&body, encoding);
                 self.sealed.insert(batch, sealed.clone());
                 sealed
             }
@@ -137,21 +142,46 @@ impl Sender {
 
 /// Encodes a body and takes its digest.
 pub fn seal(body: &Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
-    let gzip = match encoding {
-        ContentEncoding::Identity => None,
-        ContentEncoding::Gzip => {
-            let mut encoder =
-                GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-            // Writing into memory does not fail; if it did, the plain body would be refused.
-            let written = encoder.write_all(body).and_then(|()| encoder.finish());
-            written.ok().map(Bytes::from)
+    Gzip::default().seal(body, encoding)
+}
+
+/// What compressing needs, from body to body.
+#[derive(Default)]
+struct Gzip {
+    deflate: Option<Compress>,
+    out: Vec<u8>,
+}
+
+impl Gzip {
+    fn seal(&mut self, body: &Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
+        let gzip = match encoding {
+            ContentEncoding::Identity => None,
+            // It does not fail; if it did, the plain body would be refused.
+            ContentEncoding::Gzip => self.compress(body),
+        };
+        let sha256 = oci::digest(gzip.as_deref().unwrap_or(body));
+        Sealed {
+            body: Arc::downgrade(body),
+            gzip,
+            sha256,
         }
-    };
-    let sha256 = oci::digest(gzip.as_deref().unwrap_or(body));
-    Sealed {
-        body: Arc::downgrade(body),
-        gzip,
-        sha256,
+    }
+
+    fn compress(&mut self, body: &[u8]) -> Option<Bytes> {
+        let new = || Compress::new_gzip(Compression::fast(), WINDOW_BITS);
+        let deflate = self.deflate.get_or_insert_with(new);
+        deflate.reset();
+        self.out.clear();
+        loop {
+            self.out.reserve(body.len() / 4 + GZIP_BYTES_MIN);
+            let done = usize::try_from(deflate.total_in()).ok()?;
+            let rest = body.get(done..)?;
+            match deflate.compress_vec(rest, &mut self.out, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => return Some(Bytes::copy_from_slice(&self.out)),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The spool: batches that could not be sent while rotation was about to delete their lines, in the
 //! folder `spool` of the state folder, until they are sent.
 //!
-//! A batch is a file `<its number, 16 hex digits>.spool` (0600); lower numbers are older. `new` is
-//! one being written and of no meaning after a crash; `….damaged` is kept for people.
+//! A batch is a file `<number, 16 hex digits>.spool` (0600); lower numbers are older. `new` is one
+//! being written and of no meaning after a crash; `….damaged` is kept for people. All pipelines
+//! share it: their number may change between two starts.
 
 pub mod segment;
 mod worker;
@@ -18,7 +19,7 @@ use agent_core::{BatchId, ContainerId};
 
 use crate::disk::MinFree;
 use crate::store::sequence::{Step, perform};
-pub use worker::{Answer, Request, start};
+pub use worker::{Answer, Asking, Request, start};
 
 const FOLDER: &str = "spool";
 const NEW: &str = "new";
@@ -31,6 +32,8 @@ pub struct Usage {
     pub segments: usize,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Counts what was done to it.
+    pub at: u64,
 }
 
 /// Why a batch is not kept.
@@ -66,7 +69,11 @@ pub struct Spool {
     folder: PathBuf,
     bytes_max: u64,
     min_free: MinFree,
-    segments: BTreeMap<BatchId, u64>,
+    /// Files by number, with their lengths.
+    files: BTreeMap<u64, u64>,
+    /// Which pipeline's which batch is in which file.
+    batches: BTreeMap<(usize, BatchId), u64>,
+    at: u64,
 }
 
 impl Spool {
@@ -78,57 +85,67 @@ impl Spool {
         let folder = state.join(FOLDER);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&folder)?;
-        let mut segments = BTreeMap::new();
+        let mut files = BTreeMap::new();
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
-            if let Some(batch) = entry.file_name().to_str().and_then(batch_of) {
-                segments.insert(batch, entry.metadata()?.len());
+            if let Some(number) = entry.file_name().to_str().and_then(number_of) {
+                files.insert(number, entry.metadata()?.len());
             }
         }
         Ok(Self {
             folder,
             bytes_max,
             min_free,
-            segments,
+            files,
+            batches: BTreeMap::new(),
+            at: 0,
         })
     }
 
-    /// What is in it, oldest first. Of a segment whose start is damaged nothing is known but that
-    /// it is there.
+    /// What is in it, oldest first, under the numbers of its files. Of a segment whose start is
+    /// damaged nothing is known but that it is there.
     pub fn found(&self) -> Vec<Spooled> {
-        let found = |&batch: &BatchId| {
-            let file = File::open(self.path(batch)).ok();
+        let found = |&number: &u64| {
+            let file = File::open(self.path(number)).ok();
             let header = file.and_then(|file| segment::header(file).ok());
             let header = header.unwrap_or_default();
             let ids = header.containers.iter();
             Spooled {
-                batch,
+                batch: BatchId(number),
                 containers: ids.filter_map(|id| ContainerId::from_hex(id)).collect(),
                 entries: header.entries(),
                 bytes: usize::try_from(header.bytes()).unwrap_or(usize::MAX),
             }
         };
-        self.segments.keys().map(found).collect()
+        self.files.keys().map(found).collect()
+    }
+
+    /// This pipeline sends what was found.
+    pub fn assign(&mut self, pipeline: usize, found: &[Spooled]) {
+        let batches = found.iter().map(|it| ((pipeline, it.batch), it.batch.0));
+        self.batches.extend(batches);
     }
 
     /// How much is in it.
     pub fn usage(&self) -> Usage {
         Usage {
-            segments: self.segments.len(),
-            bytes: self.segments.values().sum(),
+            segments: self.files.len(),
+            bytes: self.files.values().sum(),
+            at: self.at,
         }
     }
 
-    /// Keeps a batch; when this returns, it is on the disk.
+    /// Keeps a batch of a pipeline; when this returns, it is on the disk.
     ///
     /// # Errors
     /// When there is no room for it, or the disk fails. Then it is not there.
     pub fn keep(
         &mut self,
-        batch: BatchId,
+        whose: (usize, BatchId),
         containers: &[ContainerId],
         bodies: &[Body],
     ) -> Result<(), SpoolError> {
+        self.at += 1;
         let failed = |source| SpoolError::Io {
             folder: self.folder.clone(),
             source,
@@ -144,20 +161,25 @@ impl Spool {
             let folder = self.folder.clone();
             return Err(SpoolError::BelowFloor { folder });
         }
-        let name = name_of(batch);
-        perform(&keeping(&name), &self.folder, &file).map_err(failed)?;
-        self.segments.insert(batch, len);
+        let number = self.files.keys().next_back().map_or(1, |last| last + 1);
+        perform(&keeping(&name_of(number)), &self.folder, &file).map_err(failed)?;
+        self.files.insert(number, len);
+        self.batches.insert(whose, number);
         Ok(())
     }
 
     /// The bodies of a batch. What turns out to be damaged is set aside, with a word.
-    pub fn find(&mut self, batch: BatchId) -> Unspooled {
-        let path = self.path(batch);
+    pub fn find(&mut self, whose: (usize, BatchId)) -> Unspooled {
+        self.at += 1;
+        let Some(&number) = self.batches.get(&whose) else {
+            return Unspooled::Damaged;
+        };
+        let path = self.path(number);
         let file = match fs::read(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::error!("{} is gone", path.display());
-                self.segments.remove(&batch);
+                self.drop(whose);
                 return Unspooled::Damaged;
             }
             Err(error) => {
@@ -179,23 +201,30 @@ impl Spool {
                 if let Err(error) = aside {
                     tracing::warn!("{} cannot be renamed: {error}", path.display());
                 }
-                self.segments.remove(&batch);
+                self.drop(whose);
                 Unspooled::Damaged
             }
         }
     }
 
     /// A batch is sent. It may be there again after a power cut: then it is sent again.
-    pub fn forget(&mut self, batch: BatchId) {
-        if self.segments.remove(&batch).is_some()
-            && let Err(error) = fs::remove_file(self.path(batch))
+    pub fn forget(&mut self, whose: (usize, BatchId)) {
+        self.at += 1;
+        if let Some(number) = self.drop(whose)
+            && let Err(error) = fs::remove_file(self.path(number))
         {
-            tracing::warn!("{} cannot be removed: {error}", self.path(batch).display());
+            tracing::warn!("{} cannot be removed: {error}", self.path(number).display());
         }
     }
 
-    fn path(&self, batch: BatchId) -> PathBuf {
-        self.folder.join(name_of(batch))
+    fn drop(&mut self, whose: (usize, BatchId)) -> Option<u64> {
+        let number = self.batches.remove(&whose)?;
+        self.files.remove(&number);
+        Some(number)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(name_of(number))
     }
 }
 
@@ -210,13 +239,13 @@ fn keeping(name: &str) -> [Step<'_>; 5] {
     ]
 }
 
-fn name_of(batch: BatchId) -> String {
-    format!("{:016x}{SUFFIX}", batch.0)
+fn name_of(number: u64) -> String {
+    format!("{number:016x}{SUFFIX}")
 }
 
-fn batch_of(name: &str) -> Option<BatchId> {
+fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX).filter(|it| it.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok().map(BatchId)
+    u64::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]

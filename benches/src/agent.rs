@@ -43,6 +43,20 @@ impl Setup {
     /// # Errors
     /// When it cannot be started.
     pub fn start_agent(&self, containers: &Path, sink: &Sink, more: &str) -> io::Result<Program> {
+        self.start_agent_with(containers, sink, more, &[])
+    }
+
+    /// The same with environment variables, which win over the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_agent_with(
+        &self,
+        containers: &Path,
+        sink: &Sink,
+        more: &str,
+        environment: &[(&'static str, String)],
+    ) -> io::Result<Program> {
         let dir = self.fresh("agent")?;
         let config = AgentConfig {
             containers_dir: containers.to_owned(),
@@ -58,6 +72,7 @@ impl Setup {
         config.write(&path)?;
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(&path);
+        command.envs(environment.iter().map(|(key, value)| (key, value)));
         Program::start("platform-agent", &mut command, &self.log("agent"))
     }
 

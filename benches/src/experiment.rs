@@ -5,6 +5,7 @@ pub mod crowd;
 pub mod footprint;
 pub mod gzip;
 pub mod pace;
+pub mod pair;
 pub mod quiet;
 pub mod sinking;
 
@@ -23,7 +24,7 @@ const QUIET: Duration = Duration::from_millis(300);
 const STUCK: Duration = Duration::from_secs(40);
 
 /// No run may take longer.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Shared by all experiments.
 pub struct Bench<'a> {

@@ -17,4 +17,5 @@ pub mod reference;
 pub mod report;
 pub mod shape;
 pub mod sink;
+pub mod tls;
 pub mod wire;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use benches::agent::Setup;
 use benches::corpus::{Spec, log_files};
-use benches::experiment::{Bench, backlog, crowd, footprint, gzip, pace, quiet, sinking};
+use benches::experiment::{Bench, backlog, crowd, footprint, gzip, pace, pair, quiet, sinking};
 use benches::figure::Figure;
 use benches::machine::Machine;
 use benches::report::Report;
@@ -236,16 +236,20 @@ fn full() -> Vec<Experiment<'static>> {
             shape,
             Shape::Plain120 | Shape::Escaped400 | Shape::Pieces16k
         );
-        experiments.push(backlog_of(
-            shape,
-            1,
-            256 * MIB,
-            5,
-            if compared { 3 } else { 0 },
-        ));
-        experiments.push(backlog_of(shape, 50, 256 * MIB, 5, 0));
+        let (rounds, peer_rounds) = if compared { (5, 2) } else { (3, 0) };
+        experiments.push(backlog_of(shape, 1, 256 * MIB, rounds, peer_rounds));
+        experiments.push(backlog_of(shape, 50, 256 * MIB, 3, 0));
     }
+    let many = spec(Shape::Plain120, 50, 256 * MIB);
+    experiments.push((
+        "pipelines".to_owned(),
+        Box::new(move |bench| pair::pipelines(bench, many, 5)),
+    ));
     let lines = spec(Shape::Plain120, 1, 256 * MIB);
+    experiments.push((
+        "tls".to_owned(),
+        Box::new(move |bench| pair::tls(bench, lines, 3)),
+    ));
     experiments.push((
         "gzip".to_owned(),
         Box::new(move |bench| gzip::measure(bench, lines, 3)),

@@ -8,7 +8,7 @@
 //! (pieces), [`entry`] and [`batch`] (a body), [`outbox`] and [`retry`] (its way), [`inflight`]
 //! (what is committed), [`checkpoint`].
 
-mod batch;
+pub mod batch;
 mod bisect;
 pub mod chain;
 pub mod checkpoint;

@@ -51,6 +51,59 @@ pub struct Stats {
     pub lost_bytes: u64,
 }
 
+impl std::ops::AddAssign for Stats {
+    /// Of several pipelines.
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`, so that no field is forgotten.
+        let Self {
+            read_bytes,
+            lines,
+            entries,
+            accepted_entries,
+            accepted_bytes,
+            accepted_batches,
+            malformed_lines,
+            expired_lines,
+            skipped_lines,
+            nul_bytes,
+            parts,
+            unavailable,
+            refused,
+            denied,
+            quarantined,
+            spooled,
+            spool_lost_entries,
+            saves_failed,
+            saves,
+            losses,
+            lost_bytes,
+            gap_markers,
+        } = other;
+        self.read_bytes += read_bytes;
+        self.lines += lines;
+        self.entries += entries;
+        self.accepted_entries += accepted_entries;
+        self.accepted_bytes += accepted_bytes;
+        self.accepted_batches += accepted_batches;
+        self.malformed_lines += malformed_lines;
+        self.expired_lines += expired_lines;
+        self.skipped_lines += skipped_lines;
+        self.nul_bytes += nul_bytes;
+        self.parts += parts;
+        self.unavailable += unavailable;
+        self.refused += refused;
+        self.denied += denied;
+        self.quarantined += quarantined;
+        self.spooled += spooled;
+        self.spool_lost_entries += spool_lost_entries;
+        self.saves_failed += saves_failed;
+        self.saves += saves;
+        self.losses += losses;
+        self.lost_bytes += lost_bytes;
+        self.gap_markers += gap_markers;
+    }
+}
+
 /// What is going on now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -74,6 +127,35 @@ pub struct Gauges {
     pub denied: bool,
     /// The service cannot be reached or is throttling.
     pub unavailable: bool,
+}
+
+impl std::ops::AddAssign for Gauges {
+    /// Of several pipelines.
+    fn add_assign(&mut self, other: Self) {
+        // Without `..`, so that no field is forgotten.
+        let Self {
+            containers,
+            generations,
+            memory_bytes,
+            in_flight,
+            queued,
+            spooled,
+            in_need,
+            lag_bytes,
+            denied,
+            unavailable,
+        } = other;
+        self.containers += containers;
+        self.generations += generations;
+        self.memory_bytes += memory_bytes;
+        self.in_flight += in_flight;
+        self.queued += queued;
+        self.spooled += spooled;
+        self.in_need |= in_need;
+        self.lag_bytes += lag_bytes;
+        self.denied |= denied;
+        self.unavailable |= unavailable;
+    }
 }
 
 /// One container's state.

@@ -235,9 +235,11 @@ fn send(resolver: &mut Resolver) -> Option<Send> {
 fn limits(resolver: &mut Resolver) -> Option<Limits> {
     let min_free = resolver.parsed("limits.min_free", FromStr::from_str);
     let nice = resolver.number("limits.nice", 0, 19);
+    let pipelines = resolver.number("limits.pipelines", 1, 64);
     Some(Limits {
         min_free: min_free?,
         nice: i32::try_from(nice?).ok()?,
+        pipelines: pipelines?,
     })
 }
 

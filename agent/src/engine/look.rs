@@ -1,15 +1,113 @@
 //! Looks into a container's folder, and what the core is told of them.
 
 use std::io;
+use std::time::Duration;
 
-use agent_core::{ContainerId, Event, Listed, Listing};
+use agent_core::{Container, ContainerId, Event, Listed, Listing};
 
-use super::{Agenda, Engine, LOOKS_MAX};
+use super::{Agenda, Engine};
 use crate::discover::Standing;
 use crate::files::trouble::FOLDER;
 use crate::folder::FolderState;
 
+/// Folders are looked into for so long, then what was found is read for as long: of ten thousand
+/// containers the first line does not wait for the last folder.
+const LIST_SLICE: Duration = Duration::from_millis(5);
+/// Looks at a folder that changes under them.
+const LOOKS_MAX: u32 = 8;
+
+/// One scan in this many looks into folders that have not changed, too.
+const WHOLE_SCAN_EACH: u32 = 30;
+
 impl Engine {
+    /// Looks which folders there are, and into those that are new; with `all` each that has changed
+    /// is looked into next.
+    pub(super) fn scan(&mut self, agenda: &mut Agenda, all: bool) {
+        if let Some(watch) = &mut self.watch {
+            watch.watch_root(self.discovery.root());
+        }
+        let change = match self.discovery.scan(self.started.elapsed()) {
+            Ok(change) => change,
+            Err(error) => {
+                if agenda.containers_error.is_none() {
+                    tracing::error!(
+                        "cannot read {}: {error}; is it mounted, and is this root?",
+                        self.discovery.root().display()
+                    );
+                }
+                agenda.containers_error = Some(error.to_string());
+                return;
+            }
+        };
+        agenda.containers_error = None;
+        let ids: Vec<ContainerId> = match all {
+            true => self.discovery.iter().map(|(id, _)| id).collect(),
+            false => change.appeared,
+        };
+        if let Some(watch) = &mut self.watch {
+            for &id in &ids {
+                watch.watch_folder(id, &self.discovery.folder(id));
+            }
+        }
+        for id in change.gone {
+            if let Some(watch) = &mut self.watch {
+                watch.forget(id);
+            }
+            agenda.to_list.remove(&id);
+            if agenda.undescribed.remove(&id) {
+                self.tell_nameless(id);
+            }
+            self.files.trouble.forget(id);
+            self.tell_removed(id);
+        }
+        let due = self.due_for_listing(agenda, ids);
+        if all {
+            agenda.to_list.extend(due);
+        } else {
+            // They may be gone soon.
+            due.into_iter().for_each(|id| self.list(id, agenda));
+        }
+    }
+
+    /// Looks into some of the folders that are due.
+    pub(super) fn list_some(&mut self, agenda: &mut Agenda) {
+        let now = self.started.elapsed();
+        if now < agenda.list_at {
+            return;
+        }
+        let until = now + LIST_SLICE;
+        while self.started.elapsed() < until
+            && let Some(id) = agenda.to_list.pop_first()
+        {
+            self.list(id, agenda);
+        }
+        agenda.list_at = self.started.elapsed() + LIST_SLICE;
+    }
+
+    /// Containers whose folders changed since they were listed; now and then all of them.
+    fn due_for_listing(&self, agenda: &mut Agenda, mut ids: Vec<ContainerId>) -> Vec<ContainerId> {
+        agenda.scans += 1;
+        if !agenda.scans.is_multiple_of(WHOLE_SCAN_EACH) {
+            ids.retain(|&id| !self.discovery.is_as_listed(id));
+        }
+        ids
+    }
+
+    /// A container that went before it was described: what is held of it is shipped under its
+    /// short id.
+    fn tell_nameless(&mut self, id: ContainerId) {
+        let container = Container {
+            removed: false,
+            ..self.discovery.container(id)
+        };
+        if self.discovery.admits(&container.name) {
+            let files = self.files.held(id);
+            self.tell_listing(id, files, false);
+        } else {
+            self.files.release(id);
+        }
+    }
+
     pub(super) fn tell_removed(&mut self, id: ContainerId) {
         let files = self.files.enroll(id, &[]).unwrap_or_default();
         self.tell_listing(id, files, false);

@@ -1,6 +1,7 @@
 //! What the loop tells people: notices of the core, the status, what it lets go of.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use agent_core::{BatchId, ContainerId, Event, Notice};
 
@@ -14,7 +15,7 @@ impl Engine {
     pub(super) fn bound_held(&mut self, agenda: &mut Agenda) {
         let shortage = self.min_free.shortage(self.discovery.root());
         // Where the disk cannot be asked, the scan says why.
-        let shortage = shortage.unwrap_or(0);
+        let shortage = shortage.unwrap_or(0).div_ceil(self.shard.count as u64);
         agenda.held = self.files.bound_held(self.held_bytes_max, shortage);
         agenda.evicted_bytes += agenda.held.freed_bytes;
     }
@@ -22,9 +23,12 @@ impl Engine {
     /// Keeps an entry that the service refuses.
     pub(super) fn quarantine(&mut self, batch: BatchId, body: &[u8], agenda: &mut Agenda) {
         let answer = agenda.refusals.get(&batch).cloned().unwrap_or_default();
-        let kept = self
-            .quarantine
-            .keep(body, answer.clone(), jiff::Timestamp::now());
+        let quarantine = self.quarantine.lock();
+        let kept = quarantine.unwrap_or_else(PoisonError::into_inner).keep(
+            body,
+            answer.clone(),
+            jiff::Timestamp::now(),
+        );
         let stored = kept.is_ok();
         match kept {
             Ok(id) => {
@@ -105,7 +109,7 @@ impl Engine {
             let name = self.discovery.container(id).name;
             (name, format!("cannot be read: {why}"))
         });
-        self.board.put_up(Snapshot {
+        let snapshot = Snapshot {
             at: self.started.elapsed(),
             stats: self.core.stats().clone(),
             gauges,
@@ -123,6 +127,7 @@ impl Engine {
             containers_error: agenda.containers_error.clone(),
             open_files: self.files.open_count(),
             watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
-        });
+        };
+        self.board.put_up(self.shard.index, snapshot);
     }
 }

@@ -11,7 +11,10 @@ use crate::spool::{Answer, Request, Usage};
 impl Engine {
     pub(super) fn ask_spool(&mut self, request: Request) {
         let unheard = match &self.spool {
-            Some(spool) => spool.send(request).err().map(|error| error.0),
+            Some(spool) => {
+                let asked = spool.send((self.shard.index, request));
+                asked.err().map(|error| error.0.1)
+            }
             None => Some(request),
         };
         // Its thread has ended: as a disk that fails.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 
-const BATCH: BatchId = BatchId(7);
+/// A pipeline's batch, and the file that it goes to in an empty spool.
+const BATCH: (usize, BatchId) = (0, BatchId(7));
+const FILE: u64 = 1;
 
 fn bodies() -> Vec<Body> {
     vec![Body {
@@ -29,20 +31,22 @@ fn t58_what_is_kept_is_found_by_the_next_agent_and_gone_when_it_is_sent() {
     let state = tempfile::tempdir().unwrap();
     let mut spool = open(state.path(), 1 << 20);
     spool.keep(BATCH, &[ContainerId([1; 32])], &bodies()).unwrap();
-    let mode = fs::metadata(spool.path(BATCH)).unwrap().permissions().mode();
+    let mode = fs::metadata(spool.path(FILE)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut spool = open(state.path(), 1 << 20);
+    spool.assign(0, &spool.found());
     let bytes = bodies()[0].bytes.len();
     let found = Spooled {
-        batch: BATCH,
+        batch: BatchId(FILE),
         containers: vec![ContainerId([1; 32])],
         entries: 3,
         bytes,
     };
     assert_eq!(spool.found(), [found]);
-    assert_eq!(text(spool.find(BATCH)), Some(bodies()[0].bytes.to_vec()));
-    spool.forget(BATCH);
-    assert_eq!(spool.usage(), Usage::default());
+    let found = (0, BatchId(FILE));
+    assert_eq!(text(spool.find(found)), Some(bodies()[0].bytes.to_vec()));
+    spool.forget(found);
+    assert_eq!(spool.usage().segments, 0);
     assert!(open(state.path(), 1 << 20).found().is_empty());
 }
 
@@ -63,7 +67,7 @@ fn t58_any_prefix_of_writing_leaves_a_whole_segment_or_none() {
     let state = tempfile::tempdir().unwrap();
     let mut spool = open(state.path(), 1 << 20);
     let file = segment::encode(&[], &bodies());
-    let name = name_of(BATCH);
+    let name = name_of(FILE);
     let steps = keeping(&name);
     for taken in 0..=steps.len() {
         // Power is cut behind each step; a file that was not synced is empty or torn.
@@ -76,11 +80,13 @@ fn t58_any_prefix_of_writing_leaves_a_whole_segment_or_none() {
             }
         }
         let mut after = open(state.path(), 1 << 20);
+        after.assign(0, &after.found());
+        let found = (0, BatchId(FILE));
         match after.found().len() {
             0 => assert!(taken < 4),
-            _ => assert!(synced && text(after.find(BATCH)).is_some()),
+            _ => assert!(synced && text(after.find(found)).is_some()),
         }
-        after.forget(BATCH);
+        after.forget(found);
     }
     spool.keep(BATCH, &[], &bodies()).unwrap();
     assert!(text(spool.find(BATCH)).is_some());
@@ -91,15 +97,17 @@ fn t58_a_damaged_segment_is_set_aside_and_one_of_another_release_is_left() {
     let state = tempfile::tempdir().unwrap();
     let mut spool = open(state.path(), 1 << 20);
     spool.keep(BATCH, &[], &bodies()).unwrap();
-    let whole = fs::read(spool.path(BATCH)).unwrap();
+    let whole = fs::read(spool.path(FILE)).unwrap();
     let newer = String::from_utf8_lossy(&whole).replace("spool 1", "spool 2");
-    fs::write(spool.path(BATCH), newer).unwrap();
+    fs::write(spool.path(FILE), newer).unwrap();
     assert!(matches!(spool.find(BATCH), Unspooled::Unreadable));
-    fs::write(spool.path(BATCH), &whole[..whole.len() - 1]).unwrap();
+    fs::write(spool.path(FILE), &whole[..whole.len() - 1]).unwrap();
     let mut spool = open(state.path(), 1 << 20);
     assert_eq!(spool.found().len(), 1);
-    assert!(matches!(spool.find(BATCH), Unspooled::Damaged));
-    assert!(spool.path(BATCH).with_extension("damaged").exists());
-    assert!(matches!(spool.find(BATCH), Unspooled::Damaged));
-    assert_eq!(spool.usage(), Usage::default());
+    spool.assign(3, &spool.found());
+    let found = (3, BatchId(FILE));
+    assert!(matches!(spool.find(found), Unspooled::Damaged));
+    assert!(spool.path(FILE).with_extension("damaged").exists());
+    assert!(matches!(spool.find(found), Unspooled::Damaged));
+    assert_eq!(spool.usage().segments, 0);
 }

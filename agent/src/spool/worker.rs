@@ -37,14 +37,17 @@ pub enum Answer {
     Forgotten,
 }
 
-/// Starts the thread; it ends when nobody asks any more, or nobody listens.
+/// A request, and the pipeline that asks.
+pub type Asking = (usize, Request);
+
+/// Starts the thread; it ends when nobody asks any more.
 ///
 /// # Errors
 /// When the kernel gives no thread.
 pub fn start(
     mut spool: Spool,
-    tell: impl Fn(Answer, Usage) -> bool + Send + 'static,
-) -> io::Result<Sender<Request>> {
+    tell: impl Fn(usize, Answer, Usage) + Send + 'static,
+) -> io::Result<Sender<Asking>> {
     let (requests, inbox) = channel();
     let work = move || work(&mut spool, &inbox, tell);
     std::thread::Builder::new()
@@ -53,22 +56,20 @@ pub fn start(
     Ok(requests)
 }
 
-fn work(spool: &mut Spool, inbox: &Receiver<Request>, tell: impl Fn(Answer, Usage) -> bool) {
-    while let Ok(request) = inbox.recv() {
+fn work(spool: &mut Spool, inbox: &Receiver<Asking>, tell: impl Fn(usize, Answer, Usage)) {
+    while let Ok((pipeline, request)) = inbox.recv() {
         let answer = match request {
             Request::Keep {
                 batch,
                 containers,
                 bodies,
-            } => Answer::Kept(batch, spool.keep(batch, &containers, &bodies)),
-            Request::Find(batch) => Answer::Found(batch, spool.find(batch)),
+            } => Answer::Kept(batch, spool.keep((pipeline, batch), &containers, &bodies)),
+            Request::Find(batch) => Answer::Found(batch, spool.find((pipeline, batch))),
             Request::Forget(batch) => {
-                spool.forget(batch);
+                spool.forget((pipeline, batch));
                 Answer::Forgotten
             }
         };
-        if !tell(answer, spool.usage()) {
-            return;
-        }
+        tell(pipeline, answer, spool.usage());
     }
 }
