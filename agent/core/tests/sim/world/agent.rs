@@ -30,9 +30,12 @@ impl World {
             if let Due::Saved(_, bytes, losses, works) = due
                 && self.random.one_in(2)
             {
-                self.oracle.ledger.store(losses);
-                if works && self.random.one_in(2) {
-                    self.durable = Some(bytes);
+                match works && self.random.one_in(2) {
+                    true => {
+                        self.oracle.ledger.store(losses);
+                        self.durable = Some(bytes);
+                    }
+                    false => self.oracle.ledger.store_alone(losses),
                 }
             }
         }
