@@ -36,9 +36,12 @@ impl World {
             match due {
                 // The ledger may have been written or not, and then the checkpoint.
                 Due::Saved(_, bytes, losses, works) if self.random.one_in(2) => {
-                    self.oracle.ledger.store(losses);
-                    if works && self.random.one_in(2) {
-                        self.durable = Some(bytes);
+                    match works && self.random.one_in(2) {
+                        true => {
+                            self.oracle.ledger.store(losses);
+                            self.durable = Some(bytes);
+                        }
+                        false => self.oracle.ledger.store_alone(losses),
                     }
                 }
                 Due::Spooled(batch, bodies, true) if self.random.one_in(2) => {
