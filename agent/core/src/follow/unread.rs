@@ -139,6 +139,10 @@ impl Follow {
             return None;
         }
         let key = self.tail.chain.append_unread(file);
-        self.lose(key, reason)
+        let mut loss = self.lose(key, reason)?;
+        // Its lines may have arrived out of a copy that was not known for one.
+        let copied = [LossReason::RotatedAway, LossReason::Truncated].contains(&loss.reason);
+        loss.bound.may_be_less |= copied;
+        Some(loss)
     }
 }
