@@ -117,7 +117,8 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
             .filter(|_| generation.committed == [generation.read; 2]),
         size: match generation.loss {
             Some(loss) if !loss.passed => loss.to,
-            _ => generation.sure_size.max(generation.read),
+            Some(_) => generation.read,
+            None => generation.sure_size.max(generation.read),
         },
         sealed: generation.sealed,
         closed: generation.closed,
