@@ -72,7 +72,9 @@ fn bytes(text: &str) -> Option<u64> {
     let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = lower.split_at(digits.unwrap_or(lower.len()));
     let unit = unit.trim().trim_end_matches('b').trim_end_matches('i');
-    let exponent = ["", "k", "m", "g", "t", "p"].iter().position(|it| *it == unit)?;
+    let exponent = ["", "k", "m", "g", "t", "p"]
+        .iter()
+        .position(|it| *it == unit)?;
     let number: f64 = number.parse().ok()?;
     let bytes = number * 1024f64.powi(i32::try_from(exponent).ok()?);
     (bytes >= 1.0).then_some(bytes as u64)

@@ -18,10 +18,10 @@ use losses::Losses;
 
 use crate::admin::Board;
 use crate::discover::Discovery;
-use crate::forecast::Forecast;
 use crate::disk::MinFree;
 use crate::files::Files;
 use crate::files::bound::Held;
+use crate::forecast::Forecast;
 use crate::quarantine::Quarantine;
 use crate::saving::Save;
 use crate::sender::Sender;

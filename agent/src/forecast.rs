@@ -48,7 +48,9 @@ impl Forecast {
         let Some(rotation) = rotation.filter(|_| measured >= MEASURED_MIN && grown > 0) else {
             return;
         };
-        let kept = rotation.bytes_max.saturating_mul(u64::from(rotation.files_max));
+        let kept = rotation
+            .bytes_max
+            .saturating_mul(u64::from(rotation.files_max));
         let room = kept.saturating_sub(level.behind);
         let rate = grown as f64 / measured.as_secs_f64();
         // A year is as good as for ever.

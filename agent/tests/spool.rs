@@ -24,8 +24,12 @@ fn say(log: &mut DockerLog, lines: &mut Vec<String>, more: usize) {
 
 fn segments(harness: &Harness) -> usize {
     let folder = harness.dir().join("state/spool");
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    entries.filter(|name| name.to_string_lossy().ends_with(".spool")).count()
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    entries
+        .filter(|name| name.to_string_lossy().ends_with(".spool"))
+        .count()
 }
 
 #[test]
@@ -39,7 +43,9 @@ fn t58_an_outage_in_which_files_and_agents_go_loses_nothing() {
     for _ in 0..2 {
         harness.start_agent();
         for _ in 0..5 {
-            let seen = harness.status()["containers"][0]["read_bytes"].as_u64().unwrap_or(0);
+            let seen = harness.status()["containers"][0]["read_bytes"]
+                .as_u64()
+                .unwrap_or(0);
             say(&mut log, &mut lines, 100);
             harness.wait_for_status("the lines were read", |status| {
                 status["containers"][0]["read_bytes"].as_u64() > Some(seen)
@@ -76,7 +82,9 @@ fn t58_a_full_spool_is_told_and_what_fits_no_more_is_held() {
     harness.add_fault(Fault::new(FaultKind::Status(503)));
     harness.start_agent();
     harness.wait_for_status("the log is known", |status| {
-        status["containers"].as_array().is_some_and(|all| all.len() == 1)
+        status["containers"]
+            .as_array()
+            .is_some_and(|all| all.len() == 1)
     });
     say(&mut log, &mut lines, 100);
     harness.wait_for_status("the spool is full", |status| {
@@ -106,7 +114,11 @@ fn t58_a_damaged_segment_is_kept_aside_and_named() {
     });
     harness.kill_agent();
     let folder = harness.dir().join("state/spool");
-    let first = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let first = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .min()
+        .unwrap();
     let bytes = fs::read(&first).unwrap();
     fs::write(&first, &bytes[..bytes.len() - 9]).unwrap();
     harness.emulator().clear_faults();
@@ -115,6 +127,9 @@ fn t58_a_damaged_segment_is_kept_aside_and_named() {
     say(&mut log, &mut lines, 10);
     harness.assert_arrived("app", &lines[before..]);
     let log = harness.agent_log();
-    assert!(log.contains("the segment is damaged") && log.contains("entries are lost"), "{log}");
+    assert!(
+        log.contains("the segment is damaged") && log.contains("entries are lost"),
+        "{log}"
+    );
     assert!(first.with_extension("damaged").exists());
 }

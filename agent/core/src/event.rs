@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::spool::{Body, Unspooled};
 use crate::loss::Loss;
+use crate::spool::{Body, Unspooled};
 
 /// The two clocks, read by the shell just before each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

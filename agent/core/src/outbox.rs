@@ -248,8 +248,7 @@ impl Outbox {
         if !self.turns.has_slot(lane) || now < self.rate.free_at(lane) {
             return None;
         }
-        let is_ready =
-            |sealed: &Sealed| sealed.lane == lane && sealed.is_ready(now, self.accepted);
+        let is_ready = |sealed: &Sealed| sealed.lane == lane && sealed.is_ready(now, self.accepted);
         let found = self.sealed.iter().find(|(_, sealed)| is_ready(sealed));
         // Newer ones of the lane wait for one that comes from the spool: they may hold lines of
         // the same containers.

@@ -121,7 +121,7 @@ impl World {
             return;
         }
         let at = input.below(self.shell.unanswered.len().min(256));
-        let batch = self.shell.unanswered.swap_remove(at);
+        let (batch, _) = self.shell.unanswered.swap_remove(at);
         let outcome = match input.flag() {
             true => Outcome::Accepted,
             false => Outcome::Unavailable { retry_after: None },
@@ -185,7 +185,7 @@ impl World {
         (self.shell.takes, self.shell.saves) = (true, true);
         self.shell.read_max = usize::MAX;
         let unavailable = Outcome::Unavailable { retry_after: None };
-        for batch in std::mem::take(&mut self.shell.unanswered) {
+        for (batch, _) in std::mem::take(&mut self.shell.unanswered) {
             let outcome = unavailable.clone();
             self.shell.tell(Event::Sent { batch, outcome });
         }

@@ -16,7 +16,11 @@ fn decode(file: &[u8]) {
         let again = ledger.encode();
         assert_eq!(Ledger::decode(&again), Ok((ledger.clone(), 0)));
         let mut twice = ledger.clone();
-        ledger.records().iter().cloned().for_each(|record| twice.add(record));
+        ledger
+            .records()
+            .iter()
+            .cloned()
+            .for_each(|record| twice.add(record));
         assert_eq!(twice.records().len(), ledger.records().len());
     }
 }

@@ -27,7 +27,7 @@ mod spool;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name: also the names of their folders of inputs.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("chain", chain::run),
     ("checkpoint", checkpoint::run),
     ("docker_line", docker_line::run),

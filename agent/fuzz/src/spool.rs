@@ -20,6 +20,10 @@ fn check(file: &[u8]) {
     assert_eq!(said.bytes(), bytes as u64);
     let again = encode(&[], &bodies);
     let read = decode(&again).expect("our own");
-    assert!(read.iter().map(|body| &body.bytes).eq(bodies.iter().map(|body| &body.bytes)));
+    assert!(
+        read.iter()
+            .map(|body| &body.bytes)
+            .eq(bodies.iter().map(|body| &body.bytes))
+    );
     assert!(decode(&again[..again.len() - 1]).is_err());
 }

@@ -73,7 +73,9 @@ impl Engine {
                 behind: it.lag_bytes,
             };
             let rotation = self.discovery.rotation(it.id);
-            agenda.forecast.note(now, (it.id, &it.name), level, rotation);
+            agenda
+                .forecast
+                .note(now, (it.id, &it.name), level, rotation);
         }
     }
 }

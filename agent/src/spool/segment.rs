@@ -116,7 +116,9 @@ pub fn header(file: impl Read) -> Result<Header, SegmentError> {
 
 fn version(line: &[u8]) -> Result<(), SegmentError> {
     let line = std::str::from_utf8(line).map_err(damaged)?;
-    let fields = line.strip_prefix(MAGIC).ok_or_else(|| damaged("no segment"))?;
+    let fields = line
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| damaged("no segment"))?;
     let version = fields.split_ascii_whitespace().next();
     match version.and_then(|version| version.parse().ok()) {
         Some(VERSION) => Ok(()),
@@ -174,7 +176,11 @@ mod tests {
             bytes: Arc::new(text.as_bytes().to_vec()),
             entries,
         };
-        vec![body(r#"{"logEntryBatches":[1]}"#, 1), body("", 0), body("{}\n{}", 7)]
+        vec![
+            body(r#"{"logEntryBatches":[1]}"#, 1),
+            body("", 0),
+            body("{}\n{}", 7),
+        ]
     }
 
     fn sample() -> Vec<u8> {
@@ -216,6 +222,9 @@ mod tests {
     #[test]
     fn t58_another_release_is_named() {
         let text = String::from_utf8_lossy(&sample()[..40]).replace("spool 1", "spool 2");
-        assert_eq!(decode(text.as_bytes()).unwrap_err(), SegmentError::Version(2));
+        assert_eq!(
+            decode(text.as_bytes()).unwrap_err(),
+            SegmentError::Version(2)
+        );
     }
 }

@@ -30,7 +30,9 @@ fn text(found: Unspooled) -> Option<Vec<u8>> {
 fn t58_what_is_kept_is_found_by_the_next_agent_and_gone_when_it_is_sent() {
     let state = tempfile::tempdir().unwrap();
     let mut spool = open(state.path(), 1 << 20);
-    spool.keep(BATCH, &[ContainerId([1; 32])], &bodies()).unwrap();
+    spool
+        .keep(BATCH, &[ContainerId([1; 32])], &bodies())
+        .unwrap();
     let mode = fs::metadata(spool.path(FILE)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut spool = open(state.path(), 1 << 20);
