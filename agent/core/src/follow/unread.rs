@@ -12,10 +12,9 @@ use crate::stamp::Time;
 /// Most files of one container that are remembered: more than any engine keeps.
 const UNREAD_MAX: usize = 1_024;
 
-/// How long a line may lie in dockerd's buffer before it is written.
-const BUFFERED_MAX: Duration = Duration::from_secs(60);
-/// How far the clock of file times may be behind.
-const CLOCK_TICK: Duration = Duration::from_millis(10);
+/// How long a line may lie in dockerd's buffer before it is written. In doubt a file is told as
+/// lost, perhaps, though a copy of it is read; not the other way round.
+const BUFFERED_MAX: Duration = Duration::from_secs(5);
 
 fn is_same(left: &Listed, right: &Listed) -> bool {
     (left.device, left.inode, left.born) == (right.device, right.inode, right.born)
@@ -28,7 +27,7 @@ fn may_be_copy(first: &Time, plain: &Listed) -> bool {
         return true;
     };
     let made = plain.born.saturating_sub(BUFFERED_MAX);
-    (made..=plain.modified + CLOCK_TICK).contains(&first)
+    (made..=plain.modified).contains(&first)
 }
 
 impl Follow {

@@ -135,7 +135,9 @@ impl Ledger {
     }
 
     /// All that is missing is told of, what is told of is missing, and the log says so itself.
-    pub fn check(&self, truth: &Truth<'_>) {
+    /// Says what is not so.
+    pub fn check(&self, truth: &Truth<'_>) -> Vec<String> {
+        let mut wrong = Vec::new();
         for loss in &self.durable {
             let container = (truth.container_of)(&loss.container.to_string());
             // A file that begins with a piece may be taken for one that is lost, and is no more.
@@ -144,10 +146,12 @@ impl Ledger {
                 let marked = self.markers.iter().any(|&(of, generation, from)| {
                     (of, generation) == (container, loss.generation) && from <= loss.from
                 });
-                assert!(marked, "no marker of {loss:?}");
+                if !marked {
+                    wrong.push(format!("no marker of {loss:?}"));
+                }
             }
             if let Some(&home) = home {
-                self.check_claim(loss, home, truth);
+                wrong.extend(self.claims_too_much(loss, home, truth));
             }
         }
         assert!(truth.marks || self.markers.is_empty(), "markers are off");
@@ -167,35 +171,28 @@ impl Ledger {
                         && loss.from <= place.from
                         && (loss.bound.may_be_more || loss.to >= Some(place.to))
                 });
-                assert!(
-                    told || !(truth.is_missing)(home, place.line, place.first, place.tokens),
-                    "{place:?} of file {home} (container {}) is lost without a word: {:#?}",
-                    self.containers[&home],
-                    self.durable
-                );
+                if !told && (truth.is_missing)(home, place.line, place.first, place.tokens) {
+                    wrong.push(format!("{place:?} of file {home} is lost without a word"));
+                }
             }
         }
+        wrong
     }
 
     /// Where a loss says that nothing of it arrived, nothing did.
-    fn check_claim(&self, loss: &Loss, home: u64, truth: &Truth<'_>) {
+    fn claims_too_much(&self, loss: &Loss, home: u64, truth: &Truth<'_>) -> Option<String> {
         let places = self.places.get(&home).map_or(&[][..], Vec::as_slice);
         // Half a line that a crash left counts for nothing here.
         let len = places.last().map_or(0, |last| last.to);
-        assert!(
-            truth.torn || loss.to.is_none_or(|to| to <= len),
-            "{loss:?} of {len} bytes"
-        );
-        if loss.bound.may_be_less {
-            return;
+        if !truth.torn && loss.to.is_some_and(|to| to > len) {
+            return Some(format!("{loss:?} of {len} bytes"));
         }
-        for place in places {
+        let is_there = |place: &&Place| {
             let inside = place.from >= loss.from && Some(place.to) <= loss.to;
-            assert!(
-                !(inside && (truth.is_there)(home, place.line, place.first, place.tokens)),
-                "{place:?} of file {home} is there: {loss:?}"
-            );
-        }
+            inside && (truth.is_there)(home, place.line, place.first, place.tokens)
+        };
+        let there = places.iter().find(is_there).filter(|_| !loss.bound.may_be_less);
+        there.map(|place| format!("{place:?} of file {home} is there: {loss:?}"))
     }
 }
 

@@ -43,13 +43,21 @@ impl World {
                 self.daemon_step(container);
             }
         }
+        // Rounds in which nothing was read or accepted.
+        let mut quiet = 0;
+        let mut before = (0, 0);
         for round in 0..400 {
             self.pass(Duration::from_secs(if round < 20 { 2 } else { 60 }));
             self.list_all();
             self.pump();
             let gauges = self.pipeline.as_ref().expect("a running agent").gauges();
             // Half a line that a crash left at the end of a current file stays unread.
-            let read = self.is_read() || (self.oracle.torn && round > 30);
+            let stats = self.pipeline.as_ref().expect("a running agent").stats();
+            let now = (stats.read_bytes + stats.losses, stats.accepted_batches);
+            quiet = if now == before { quiet + 1 } else { 0 };
+            before = now;
+            // Of a compressed file nothing is known to be there before it is read.
+            let read = (self.is_read() && quiet > 10) || (self.oracle.torn && quiet > 30);
             let waiting = gauges.queued + gauges.in_flight + gauges.spooled;
             if round > 8 && waiting == 0 && self.due.is_empty() && read {
                 break;
