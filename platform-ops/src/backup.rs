@@ -12,6 +12,7 @@ pub mod create;
 pub mod drill;
 pub mod exec;
 pub mod folder;
+pub mod globals;
 pub mod key;
 pub mod listing;
 pub mod manifest;

@@ -117,6 +117,9 @@ pub enum Command {
     Backup(command::backup::Arguments),
     /// Bring a database or Redis back from a set
     Restore(command::restore::Arguments),
+    /// Wait for the end of the run that started it, and clean up after it
+    #[command(hide = true)]
+    Guard,
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// The exit codes

@@ -7,6 +7,7 @@ pub mod backup;
 pub mod completions;
 pub mod doctor;
 pub mod down;
+pub mod guard;
 pub mod init;
 pub mod logs;
 pub mod pooler;
@@ -42,6 +43,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Pooler(arguments) => pooler::run(session, &arguments).await,
         Command::Backup(arguments) => backup::run(session, &arguments).await,
         Command::Restore(arguments) => restore::run(session, &arguments).await,
+        Command::Guard => guard::run(session).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

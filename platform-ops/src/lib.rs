@@ -18,6 +18,7 @@ pub mod environment;
 pub mod exit;
 pub mod failure;
 pub mod file;
+pub mod guard;
 pub mod host_file;
 pub mod hygiene;
 pub mod image;

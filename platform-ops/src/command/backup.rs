@@ -14,7 +14,7 @@ use clap::Subcommand;
 use crate::exit::Exit;
 use crate::session::Session;
 
-pub use setting::{Scene, identities};
+pub use setting::{Scene, identities, open_store};
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]

@@ -143,6 +143,7 @@ async fn prove(session: &Session, scene: &Scene, job: &Job, made: &Made) -> anyh
         caps: Caps::default(),
         jobs: 2,
         interrupt: &session.interrupt,
+        guard: &session.guard,
     };
     let lines = session.options.json;
     let progress = Progress::begin(session.output, "drill", set.manifest.bytes(), lines);

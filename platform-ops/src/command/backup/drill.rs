@@ -75,6 +75,7 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         },
         jobs: 2,
         interrupt: &session.interrupt,
+        guard: &session.guard,
     };
     let bytes = set.manifest.bytes();
     let progress = Progress::begin(session.output, "drill", bytes, session.options.json);
