@@ -23,6 +23,7 @@ pub mod progress;
 pub mod prune;
 pub mod psql;
 pub mod redis;
+pub mod redis_files;
 pub mod redis_restore;
 pub mod restore;
 pub mod seal;

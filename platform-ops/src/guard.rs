@@ -160,7 +160,10 @@ mod tests {
             .map(|word| serde_json::to_string(word).unwrap())
             .collect();
         lines.push("{\"hold\":[4,{\"res".to_owned());
-        let wanted = [Duty::Start("redis".to_owned()), Duty::Remove("a".to_owned())];
+        let wanted = [
+            Duty::Start("redis".to_owned()),
+            Duty::Remove("a".to_owned()),
+        ];
         assert_eq!(left(lines.into_iter()), wanted);
     }
 }

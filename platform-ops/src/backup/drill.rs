@@ -314,7 +314,10 @@ async fn image_of(docker: &Docker, manifest: &Manifest, service: &str) -> anyhow
             Err(error) => return Err(error).with_context(|| format!("look for image {name}")),
         }
     }
-    let what = format!("the image of {service}, {}, is not on this host", image.name);
+    let what = format!(
+        "the image of {service}, {}, is not on this host",
+        image.name
+    );
     let hint = match image.digests.first() {
         Some(digest) => format!("docker pull {digest}"),
         None => format!("docker save {} there, docker load here", image.name),

@@ -68,13 +68,16 @@ impl Globals {
     /// Roles of which this says something else than `other`.
     pub fn differing<'a>(&'a self, other: &Self) -> Vec<&'a str> {
         let mut roles = self.roles();
-        roles.retain(|role| other.roles().contains(role) && self.of_role(role) != other.of_role(role));
+        roles.retain(|role| {
+            other.roles().contains(role) && self.of_role(role) != other.of_role(role)
+        });
         roles
     }
 
     fn script(&self, wanted: impl Fn(&Statement) -> bool) -> String {
         let kept = self.0.iter().filter(|statement| wanted(statement));
-        kept.map(|statement| format!("{};\n", statement.text)).collect()
+        kept.map(|statement| format!("{};\n", statement.text))
+            .collect()
     }
 }
 
@@ -165,7 +168,9 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn unquoted(word: &str) -> String {
-    let inner = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+    let inner = word
+        .strip_prefix('"')
+        .and_then(|word| word.strip_suffix('"'));
     inner.map_or(word.to_owned(), |inner| inner.replace("\"\"", "\""))
 }
 
@@ -203,7 +208,10 @@ CREATE TABLESPACE fast OWNER admin LOCATION '/fast';
     fn only_what_is_missing_is_made() {
         let globals = Globals::parse(SCRIPT);
         assert_eq!(globals.roles(), ["admin", "odd; \"name\"", "reader"]);
-        let nothing = globals.missing(&names(&["admin", "odd; \"name\"", "reader"]), &names(&["fast"]));
+        let nothing = globals.missing(
+            &names(&["admin", "odd; \"name\"", "reader"]),
+            &names(&["fast"]),
+        );
         assert_eq!(nothing, "SET default_transaction_read_only = off;\n");
         let one = globals.missing(&names(&["admin", "odd; \"name\""]), &names(&["fast"]));
         assert_eq!(
@@ -224,7 +232,10 @@ CREATE TABLESPACE fast OWNER admin LOCATION '/fast';
         assert!(all.contains("a;b$c:d"), "{all}");
         let rest = globals.missing(&names(&["admin"]), &names(&[]));
         assert!(!rest.contains("SCRAM"), "{rest}");
-        assert!(rest.contains("'it''s; so'") && rest.contains("E'a\\';b'"), "{rest}");
+        assert!(
+            rest.contains("'it''s; so'") && rest.contains("E'a\\';b'"),
+            "{rest}"
+        );
     }
 
     #[test]

@@ -81,10 +81,9 @@ impl Pooler {
             // Whether it takes effect after all is not known.
             let _ = self.resume(database).await;
             let what = format!("clients of {database} did not end their transactions in time");
-            return Err(anyhow!(error).context(
-                Failure::refused(what)
-                    .try_next("platform-ops pooler show servers; end them, or choose a quieter moment"),
-            ));
+            return Err(anyhow!(error).context(Failure::refused(what).try_next(
+                "platform-ops pooler show servers; end them, or choose a quieter moment",
+            )));
         }
         Ok(())
     }
@@ -98,11 +97,15 @@ impl Pooler {
         match self.console.run(&resume).await {
             // A run that was killed may have come this far.
             Err(error) if format!("{error:#} {error:?}").contains("not paused") => {}
-            resumed => drop(
-                resumed.with_context(|| format!("give PgBouncer's console: {resume};"))?,
-            ),
+            resumed => {
+                drop(resumed.with_context(|| format!("give PgBouncer's console: {resume};"))?)
+            }
         }
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(held) = held {
             held.done();
         }
@@ -122,7 +125,11 @@ impl Pooler {
         let clients = self.clients(database).await?;
         let waits = |row: &Row| row.get("state").is_some_and(|state| state == "waiting");
         let address = |row: Row| row.get("addr").cloned();
-        Ok(clients.into_iter().filter(waits).filter_map(address).collect())
+        Ok(clients
+            .into_iter()
+            .filter(waits)
+            .filter_map(address)
+            .collect())
     }
 
     /// The clients of a database.

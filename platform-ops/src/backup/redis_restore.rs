@@ -11,7 +11,6 @@ use anyhow::{Context as _, bail};
 use bollard::Docker;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
@@ -23,6 +22,7 @@ use crate::backup::manifest::{Manifest, Object};
 use crate::backup::open::Opener;
 use crate::backup::progress::Progress;
 use crate::backup::redis::{Redis, keys_in};
+use crate::backup::redis_files::{RDB, exchange_files};
 use crate::backup::store::Store;
 use crate::backup::throwaway::{Caps, Spec, Throwaway};
 use crate::container::Container;
@@ -32,9 +32,6 @@ use crate::guard::Duty;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
 
-/// What Redis keeps in its folder.
-const RDB: &str = "dump.rdb";
-const AOF: &str = "appendonlydir";
 /// A folder in Redis's where new files are made; one that a killed run left is removed.
 const MAKING: &str = "restore_";
 /// Loading takes several times the file.
@@ -226,7 +223,10 @@ impl Scene {
         let need = self.object()?.plain_bytes.saturating_mul(2);
         let free = crate::disk::room(&folder)?.bytes_free;
         if free < need {
-            let what = format!("{} has {free} bytes free, {need} are needed", folder.display());
+            let what = format!(
+                "{} has {free} bytes free, {need} are needed",
+                folder.display()
+            );
             return Err(Failure::refused(what).into());
         }
         std::fs::create_dir(making).with_context(failed)?;
@@ -314,7 +314,11 @@ impl Scene {
         helper
             .ready(program(&["sh", "-c", "redis-cli -e ping | grep -qx PONG"]))
             .await?;
-        let keys = exec::text(docker, program(&["redis-cli", "-e", "info", "keyspace"]), b"");
+        let keys = exec::text(
+            docker,
+            program(&["redis-cli", "-e", "info", "keyspace"]),
+            b"",
+        );
         self.require_keys(keys_in(&keys.await?))?;
         if self.redis.appends().await? {
             self.append(docker, &helper).await?;
@@ -375,56 +379,5 @@ impl Scene {
             return Err(Failure::new(Exit::VERIFICATION_FAILED, what).into());
         }
         Ok(())
-    }
-}
-
-/// Redis reads one of its files at its start; the exchange of that one decides, and is first.
-fn exchange_files(folder: &Path, making: &Path, kept: &Path, appends: bool) -> anyhow::Result<()> {
-    let failed = || format!("exchange the files in {}", folder.display());
-    // From here on a folder to keep, whatever is in it.
-    std::fs::rename(making, kept).with_context(failed)?;
-    let files = if appends { [AOF, RDB] } else { [RDB, AOF] };
-    for file in files {
-        exchange(&folder.join(file), &kept.join(file)).with_context(failed)?;
-    }
-    std::fs::File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .with_context(failed)
-}
-
-/// Puts `new` in the place of `live`, and the other way round; either may be missing.
-fn exchange(live: &Path, new: &Path) -> std::io::Result<()> {
-    match (live.exists(), new.exists()) {
-        (true, true) => {
-            renameat_with(CWD, new, CWD, live, RenameFlags::EXCHANGE)?;
-            Ok(())
-        }
-        (false, true) => std::fs::rename(new, live),
-        (true, false) => std::fs::rename(live, new),
-        (false, false) => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn files_change_places_and_what_was_there_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let (live, making, kept) = (
-            folder.path(),
-            folder.path().join("restore_1"),
-            folder.path().join("before_1"),
-        );
-        std::fs::create_dir_all(making.join(AOF)).unwrap();
-        std::fs::create_dir_all(live.join(AOF)).unwrap();
-        std::fs::write(live.join(AOF).join("old"), "").unwrap();
-        std::fs::write(making.join(RDB), "new").unwrap();
-        exchange_files(live, &making, &kept, true).unwrap();
-        assert!(kept.join(AOF).join("old").exists() && !live.join(AOF).join("old").exists());
-        assert_eq!(std::fs::read(live.join(RDB)).unwrap(), b"new");
-        assert!(!making.exists() && !kept.join(RDB).exists());
     }
 }

@@ -1,7 +1,9 @@
 //! Brings back what a set holds, beside what lives: every byte that is used is compared first, nothing
 //! is restored in place, and what was there stays.
 
+mod contents;
 pub mod database;
+mod discarded;
 pub mod folder;
 pub mod globals;
 pub mod table;
@@ -90,7 +92,10 @@ impl Scene {
             }
             self.target.put(&opener, database).await
         };
-        let fetched = fetched.await.map(drop);
+        let fetched = tokio::select! {
+            fetched = fetched => fetched.map(drop),
+            () = session.interrupt.wait() => Err(session.interrupt.failure().into()),
+        };
         if fetched.is_err() {
             // The first error is the one that tells.
             let _ = self.target.remove_files().await;
@@ -111,7 +116,9 @@ impl Scene {
 
 /// Half-made databases of restores that were killed.
 async fn left_over(target: &Target) -> anyhow::Result<Vec<String>> {
-    let all = target.names("select datname as name from pg_database").await?;
+    let all = target
+        .names("select datname as name from pg_database")
+        .await?;
     Ok(all.into_iter().filter(|name| is_side(name)).collect())
 }
 
@@ -125,7 +132,10 @@ fn is_side(name: &str) -> bool {
 }
 
 async fn drop_side(server: &Server, side: &str) -> anyhow::Result<()> {
-    let sql = format!("drop database if exists {} with (force);\n", identifier(side));
+    let sql = format!(
+        "drop database if exists {} with (force);\n",
+        identifier(side)
+    );
     server.script(neighbour(side), &sql).await
 }
 
@@ -136,7 +146,11 @@ mod tests {
     #[test]
     fn only_half_made_databases_are_taken_for_such() {
         assert!(is_side("trading_db__restore_20260102030405"));
-        for other in ["trading_db", "trading_db__before_20260102030405", "a__restore_2026"] {
+        for other in [
+            "trading_db",
+            "trading_db__before_20260102030405",
+            "a__restore_2026",
+        ] {
             assert!(!is_side(other), "{other}");
         }
     }

@@ -72,7 +72,10 @@ async fn rename_within(
     wait_max: Duration,
 ) -> anyhow::Result<()> {
     let (live, new) = (identifier(database), identifier(side));
-    let mut sql = format!("set statement_timeout = {};\nbegin;\n", wait_max.as_millis());
+    let mut sql = format!(
+        "set statement_timeout = {};\nbegin;\n",
+        wait_max.as_millis()
+    );
     if let Some(kept) = kept {
         let old = identifier(kept);
         sql += &format!(
@@ -232,7 +235,11 @@ pub async fn undo_plan(
 
 /// Whether a restore kept `database` under this name.
 fn is_kept(name: &str, database: &str) -> bool {
-    let Some(at) = name.len().checked_sub(14).filter(|at| name.is_char_boundary(*at)) else {
+    let Some(at) = name
+        .len()
+        .checked_sub(14)
+        .filter(|at| name.is_char_boundary(*at))
+    else {
         return false;
     };
     let stamp = &name[at..];

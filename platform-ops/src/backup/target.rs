@@ -158,9 +158,8 @@ impl Target {
         name: &str,
     ) -> anyhow::Result<&'a Belongings> {
         let belongings = catalog.of(&database.name);
-        let belongings = belongings.with_context(|| {
-            format!("the set does not say whose {} is", database.name)
-        })?;
+        let belongings = belongings
+            .with_context(|| format!("the set does not say whose {} is", database.name))?;
         // The one that is made cannot be connected to yet.
         self.server
             .script(neighbour(name), &belongings.create_sql(name))
@@ -187,7 +186,9 @@ impl Target {
             let option = "PGOPTIONS=-c max_parallel_maintenance_workers=0";
             program.environment.push(option.to_owned());
         }
-        exec::text(self.server.docker(), program, b"").await.map(drop)
+        exec::text(self.server.docker(), program, b"")
+            .await
+            .map(drop)
     }
 
     /// Whether /dev/shm holds what parallel index builds may allocate: maintenance_work_mem.
@@ -205,7 +206,12 @@ impl Target {
     /// [`Exit::REFUSED`] when there is less.
     pub async fn require_room(&self, bytes: u64, file_bytes: u64) -> anyhow::Result<()> {
         let folder = "select setting as name from pg_settings where name = 'data_directory'";
-        let data = self.names(folder).await?.into_iter().next().unwrap_or_default();
+        let data = self
+            .names(folder)
+            .await?
+            .into_iter()
+            .next()
+            .unwrap_or_default();
         let (data, files) = (self.free(&data).await?, self.free("/tmp").await?);
         let wanted = match data.device == files.device {
             true => [(data, bytes + file_bytes), (files, 0)],
@@ -220,7 +226,9 @@ impl Target {
                     ByteSize(bytes),
                     ByteSize(FLOOR_BYTES)
                 );
-                return Err(Failure::refused(what).try_next("make room, or restore less").into());
+                return Err(Failure::refused(what)
+                    .try_next("make room, or restore less")
+                    .into());
             }
         }
         Ok(())

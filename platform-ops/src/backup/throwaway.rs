@@ -207,7 +207,10 @@ pub async fn sweep(docker: &Docker, run: &str) -> anyhow::Result<()> {
         .await
         .context("list containers")?
     {
-        let of_run = container.labels.as_ref().and_then(|labels| labels.get(LABEL));
+        let of_run = container
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(LABEL));
         let ended = container.state == Some(ContainerSummaryStateEnum::EXITED);
         if let Some(id) = container.id
             && (ended || of_run.is_some_and(|label| label == run))

@@ -272,7 +272,11 @@ fn differs(one: &Path, other: &Path) -> anyhow::Result<bool> {
     if a.len() != b.len() {
         return Ok(true);
     }
-    let open = |path| File::open(path).map(io::BufReader::new).with_context(failed);
+    let open = |path| {
+        File::open(path)
+            .map(io::BufReader::new)
+            .with_context(failed)
+    };
     let (one, other) = (open(one)?.bytes(), open(other)?.bytes());
     Ok(one.zip(other).any(|(a, b)| a.ok() != b.ok()))
 }

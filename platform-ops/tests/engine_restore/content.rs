@@ -5,7 +5,7 @@ use crate::setup::Platform;
 
 /// Of a database, everything that a client can see of it, in an order of its own.
 const SEEN: &str = "\
-    select 'table ' || format('%I.%I', n.nspname, c.relname) || ' ' || c.relkind || ' ' || pg_get_userbyid(c.relowner) || ' ' || coalesce(c.relacl::text, '') \
+    select 'table ' || format('%I.%I', n.nspname, c.relname) || ' ' || c.relkind::text || ' ' || pg_get_userbyid(c.relowner) || ' ' || coalesce(c.relacl::text, '') \
       from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('app', 'public') \
     union all select 'column ' || format('%s.%I %s %s %s', a.attrelid::regclass, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid)) \
       from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
@@ -73,8 +73,17 @@ fn t28_t29_what_was_restored_is_the_source_by_content() {
         platform.ask("postgres", ROLES),
         redis_content(&platform),
     );
-    for part in ["large object 4711", "it's the one", "work_mem=8MB", "hnsw", "role auditor"] {
-        assert!(before.contains(part) || roles.contains(part), "{part} in {before}{roles}");
+    for part in [
+        "large object 4711",
+        "it's the one",
+        "work_mem=8MB",
+        "hnsw",
+        "role auditor",
+    ] {
+        assert!(
+            before.contains(part) || roles.contains(part),
+            "{part} in {before}{roles}"
+        );
     }
     assert_eq!(redis.len(), 54);
     platform.create(&["--no-drill"]);
@@ -90,9 +99,22 @@ fn t28_t29_what_was_restored_is_the_source_by_content() {
     assert_eq!(everything(&platform), before);
     assert_eq!(platform.ask("postgres", ROLES), roles);
     let container = platform.host.container("redis");
-    let restore = ["restore", "redis", "--identity", &key, "--confirm", &container];
+    let restore = [
+        "restore",
+        "redis",
+        "--identity",
+        &key,
+        "--confirm",
+        &container,
+    ];
     platform.ops(&restore).ok();
     assert_eq!(redis_content(&platform), redis);
-    let left = docker(&["exec", &platform.host.container("postgres"), "sh", "-c", "ls /tmp"]);
+    let left = docker(&[
+        "exec",
+        &platform.host.container("postgres"),
+        "sh",
+        "-c",
+        "ls /tmp",
+    ]);
     assert!(!left.ok().out.contains("platform-ops"));
 }

@@ -10,7 +10,7 @@ use crate::setup::Platform;
 /// Kills of each kind; `make soak` asks for more.
 fn kills() -> u32 {
     let asked = std::env::var("PLATFORM_OPS_KILLS").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(5)
+    asked.and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
 /// A fraction of one, by chance; said when a test fails.
@@ -40,9 +40,14 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn is_paused(platform: &Platform) -> bool {
-    let shown = platform.ops(&["pooler", "show", "databases", "--json"]).ok();
+    let shown = platform
+        .ops(&["pooler", "show", "databases", "--json"])
+        .ok();
     let rows = shown.json()["rows"].clone();
-    rows.as_array().unwrap().iter().any(|row| row["paused"] == "1")
+    rows.as_array()
+        .unwrap()
+        .iter()
+        .any(|row| row["paused"] == "1")
 }
 
 fn throwaways(set: &str) -> String {
@@ -65,7 +70,8 @@ fn nothing_hangs(platform: &Platform, set: &str) {
 }
 
 fn change(platform: &Platform) -> String {
-    let sql = "delete from app.orders where id > 100; insert into public.chunks values (9999, null);";
+    let sql =
+        "delete from app.orders where id > 100; insert into public.chunks values (9999, null);";
     platform.sql("trading_db", sql);
     platform.content("trading_db")
 }
@@ -78,7 +84,15 @@ fn t34_a_killed_restore_leaves_the_old_or_the_new() {
     let saved = platform.content("trading_db");
     let mut changed = change(&platform);
     let key = platform.key_argument();
-    let restore = ["restore", "database", "trading_db", "--identity", &key, "--confirm", "trading_db"];
+    let restore = [
+        "restore",
+        "database",
+        "trading_db",
+        "--identity",
+        &key,
+        "--confirm",
+        "trading_db",
+    ];
     let began = Instant::now();
     platform.ops(&restore).ok();
     let whole = began.elapsed();
@@ -89,7 +103,10 @@ fn t34_a_killed_restore_leaves_the_old_or_the_new() {
         let after = whole.mul_f64(chance());
         kill_after(platform.host.spawn(&restore), after);
         let now = platform.content("trading_db");
-        assert!(now == saved || now == changed, "killed after {after:?}: {now}");
+        assert!(
+            now == saved || now == changed,
+            "killed after {after:?}: {now}"
+        );
         nothing_hangs(&platform, &set);
     }
     platform.ops(&restore).ok();
@@ -103,7 +120,15 @@ fn t34_a_killed_restore_leaves_the_old_or_the_new() {
     // The last restore kept a database; undoing it is killed as well.
     let kept = "select datname from pg_database where datname like 'trading\\_db\\_\\_before%' order by 1 desc limit 1";
     let kept = platform.ask("postgres", kept);
-    let undo = ["restore", "undo", "trading_db", "--kept", &kept, "--confirm", "trading_db"];
+    let undo = [
+        "restore",
+        "undo",
+        "trading_db",
+        "--kept",
+        &kept,
+        "--confirm",
+        "trading_db",
+    ];
     for _ in 0..kills() {
         let after = Duration::from_secs(2).mul_f64(chance());
         kill_after(platform.host.spawn(&undo), after);
@@ -124,7 +149,14 @@ fn a_killed_restore_of_redis_leaves_the_old_or_the_new() {
     let set = platform.create(&["--no-drill"]);
     let key = platform.key_argument();
     let container = platform.host.container("redis");
-    let restore = ["restore", "redis", "--identity", &key, "--confirm", &container];
+    let restore = [
+        "restore",
+        "redis",
+        "--identity",
+        &key,
+        "--confirm",
+        &container,
+    ];
     platform.redis(&["set", "of-later", "x"]);
     let began = Instant::now();
     platform.ops(&restore).ok();
@@ -138,7 +170,10 @@ fn a_killed_restore_of_redis_leaves_the_old_or_the_new() {
         let ask = ["exec", "-e", &auth, &container, "redis-cli", "-e", "dbsize"];
         eventually("Redis", || docker(&ask).code == 0);
         let keys = platform.redis(&["dbsize"]);
-        assert!(keys == "50" || keys == "51", "killed after {after:?}: {keys} keys");
+        assert!(
+            keys == "50" || keys == "51",
+            "killed after {after:?}: {keys} keys"
+        );
     }
     platform.ops(&restore).ok();
     assert_eq!(platform.redis(&["dbsize"]), "50");
@@ -179,8 +214,19 @@ fn the_pause_has_a_bound() {
     let password = format!("PGPASSWORD={}", host.env("POSTGRES_PASSWORD"));
     let mut open = Command::new("docker")
         .args(["run", "--rm", "--interactive", "--network", &host.network()])
-        .args(["--env", &password, "--name", &format!("{}-open", host.prefix)])
-        .args(["--entrypoint", "psql", crate::host::POSTGRES_IMAGE, "-XAtq", &target])
+        .args([
+            "--env",
+            &password,
+            "--name",
+            &format!("{}-open", host.prefix),
+        ])
+        .args([
+            "--entrypoint",
+            "psql",
+            crate::host::POSTGRES_IMAGE,
+            "-XAtq",
+            &target,
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -190,10 +236,22 @@ fn the_pause_has_a_bound() {
     let mut lines = BufReader::new(open.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "open");
     let key = platform.key_argument();
-    let restore = ["restore", "database", "trading_db", "--identity", &key, "--confirm", "trading_db"];
+    let restore = [
+        "restore",
+        "database",
+        "trading_db",
+        "--identity",
+        &key,
+        "--confirm",
+        "trading_db",
+    ];
     let run = platform.ops(&[&restore[..], &["--pause-max", "1s"]].concat());
     assert_eq!(run.code, 4, "{}", run.all());
-    assert!(run.err.contains("did not end their transactions"), "{}", run.err);
+    assert!(
+        run.err.contains("did not end their transactions"),
+        "{}",
+        run.err
+    );
     assert!(!is_paused(&platform));
     stdin.write_all(b"select 'still here'; commit;\n").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "still here");

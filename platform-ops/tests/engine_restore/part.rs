@@ -12,7 +12,9 @@ fn single_tables_come_back_in_a_schema_beside_the_live_ones() {
     let platform = Platform::new();
     platform.create(&["--no-drill"]);
     let digest = |table: &str| {
-        let sql = format!("select count(*) || md5(string_agg(t::text, '|' order by t::text)) from {table} t");
+        let sql = format!(
+            "select count(*) || md5(string_agg(t::text, '|' order by t::text)) from {table} t"
+        );
         platform.ask("trading_db", &sql)
     };
     let (orders, odd, chunks) = (
@@ -46,7 +48,11 @@ fn single_tables_come_back_in_a_schema_beside_the_live_ones() {
         "select count(*) from pg_constraint where contype = 'f' and connamespace = '{schema}'::regnamespace"
     );
     assert_eq!(platform.ask("trading_db", &ties), "0");
-    assert_eq!(platform.ask("trading_db", &next), "2001", "its own sequence");
+    assert_eq!(
+        platform.ask("trading_db", &next),
+        "2001",
+        "its own sequence"
+    );
     let half = "select count(*) from pg_database where datname like '%restore%'";
     assert_eq!(platform.ask("postgres", half), "0");
     let absent = restore(&["orderz"]);
@@ -58,7 +64,10 @@ fn single_tables_come_back_in_a_schema_beside_the_live_ones() {
 #[test]
 fn t27_globals_come_back_by_name_and_a_live_password_is_left_alone() {
     let platform = Platform::new();
-    platform.sql("postgres", "alter role reader login password 'of-the-set-000';");
+    platform.sql(
+        "postgres",
+        "alter role reader login password 'of-the-set-000';",
+    );
     platform.create(&["--no-drill"]);
     platform.sql(
         "postgres",
@@ -69,16 +78,35 @@ fn t27_globals_come_back_by_name_and_a_live_password_is_left_alone() {
     let verifier = "select rolpassword from pg_authid where rolname = 'reader'";
     let now = platform.ask("postgres", verifier);
     let key = platform.key_argument();
-    let copy = ["restore", "database", "trading_db", "--as", "copy", "--identity", &key];
+    let copy = [
+        "restore",
+        "database",
+        "trading_db",
+        "--as",
+        "copy",
+        "--identity",
+        &key,
+    ];
     platform.ops(&copy).ok();
-    assert_eq!(platform.ask("postgres", verifier), now, "a restore reset a live password");
+    assert_eq!(
+        platform.ask("postgres", verifier),
+        now,
+        "a restore reset a live password"
+    );
 
     let globals = ["restore", "globals", "--identity", &key];
     let run = platform.ops(&[&globals[..], &["--json"]].concat()).ok();
     let notes = run.json()["notes"].to_string();
-    assert!(notes.contains("--role reader") && notes.contains("--database trading_db"), "{notes}");
+    assert!(
+        notes.contains("--role reader") && notes.contains("--database trading_db"),
+        "{notes}"
+    );
     assert_eq!(platform.ask("postgres", verifier), now);
-    let named = [&globals[..], &["--role", "reader", "--database", "trading_db"]].concat();
+    let named = [
+        &globals[..],
+        &["--role", "reader", "--database", "trading_db"],
+    ]
+    .concat();
     let refused = platform.ops(&named);
     assert_eq!(refused.code, 4, "{}", refused.all());
     platform.ops(&[&named[..], &["--yes"]].concat()).ok();
@@ -111,11 +139,18 @@ fn a_folder_comes_back_beside_itself_or_where_it_is_gone() {
     let key = platform.key_argument();
     let restore = ["restore", "folder", "config", "--identity", &key];
     let run = platform.ops(&restore).ok();
-    for line in ["differs: own/run.sh", "only now: later", "only in the set: link", "3 differences"] {
+    for line in [
+        "differs: own/run.sh",
+        "only now: later",
+        "only in the set: link",
+        "3 differences",
+    ] {
         assert!(run.err.contains(line), "{line} in {}", run.err);
     }
     assert_eq!(std::fs::read(&script).unwrap(), b"now!");
-    let beside = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let beside = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let beside = beside
         .filter(|path| path.to_str().unwrap().contains("config__restored_"))
         .collect::<Vec<_>>();
@@ -125,11 +160,16 @@ fn a_folder_comes_back_beside_itself_or_where_it_is_gone() {
     let restored = beside.join("own/run.sh");
     assert_eq!(std::fs::read(&restored).unwrap(), b"then");
     assert_eq!(crate::host::access(&restored), (0o750, 1001));
-    assert_eq!(std::fs::read_link(beside.join("link")).unwrap().to_str(), Some("own/run.sh"));
+    assert_eq!(
+        std::fs::read_link(beside.join("link")).unwrap().to_str(),
+        Some("own/run.sh")
+    );
 
     // The other folder, where nothing is in its place.
     std::fs::remove_dir_all(root.join("apps")).unwrap();
-    platform.ops(&["restore", "folder", "apps", "--identity", &key]).ok();
+    platform
+        .ops(&["restore", "folder", "apps", "--identity", &key])
+        .ok();
     assert!(root.join("apps/platform/compose.yaml").exists());
     let to = beside.to_str().unwrap();
     let taken = platform.ops(&[&restore[..], &["--to", to]].concat());

@@ -81,14 +81,20 @@ fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
     };
     options.objects.buckets = vec!["backups".to_owned()];
     let emulator = Emulator::start(options).unwrap();
-    let cloud = Cloud { emulator, credential };
+    let cloud = Cloud {
+        emulator,
+        credential,
+    };
     platform.configure(&format!(
         "{}\n[bucket]\nname = \"backups\"\nendpoint = {:?}\nauth = \"api_key\"\nconfig_file = {:?}\n",
         platform.recipients(),
         cloud.emulator.url(),
         cloud.credential.config_file
     ));
-    platform.sql("postgres", "comment on database trading_db is 'it''s the one';");
+    platform.sql(
+        "postgres",
+        "comment on database trading_db is 'it''s the one';",
+    );
     let set = platform.create(&["--no-drill"]);
 
     let work = folder.path().join("work");
@@ -99,15 +105,35 @@ fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
     let redis = format!("{}-recovery", platform.host.prefix);
     let _containers = Containers(vec![shell.clone(), redis.clone()]);
     let mount = |from: &Path, to: &str| format!("{}:{to}", from.display());
-    let run = ["run", "--detach", "--network", "none", "--name", &shell, "--workdir", "/work"];
+    let run = [
+        "run",
+        "--detach",
+        "--network",
+        "none",
+        "--name",
+        &shell,
+        "--workdir",
+        "/work",
+    ];
     let mounts = [
         "--volume",
         &mount(&work, "/work"),
         "--volume",
         &mount(&data, "/srv/data"),
     ];
-    let server = ["--env", "POSTGRES_USER=platform_admin", "--env", "POSTGRES_DB=postgres"];
-    let trust = ["--env", "POSTGRES_HOST_AUTH_METHOD=trust", IMAGE, "-c", "fsync=off"];
+    let server = [
+        "--env",
+        "POSTGRES_USER=platform_admin",
+        "--env",
+        "POSTGRES_DB=postgres",
+    ];
+    let trust = [
+        "--env",
+        "POSTGRES_HOST_AUTH_METHOD=trust",
+        IMAGE,
+        "-c",
+        "fsync=off",
+    ];
     docker(&[&run[..], &mounts, &server, &trust].concat()).ok();
     crate::host::wait_for_postgres(&shell);
 
@@ -115,7 +141,10 @@ fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
     let mut given = String::new();
     let mut seen = String::new();
     for block in blocks() {
-        if block.lines().all(|line| line.split_once('=').is_some_and(|(name, _)| !name.contains(' '))) {
+        if block.lines().all(|line| {
+            line.split_once('=')
+                .is_some_and(|(name, _)| !name.contains(' '))
+        }) {
             given += &block
                 .replace("/srv/config", config.to_str().unwrap())
                 .replace("20260102T030405Z-1a2b3c4d", &set);
@@ -135,19 +164,37 @@ fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
         seen += &run.out;
     }
     assert!(seen.contains(&format!("{set}/manifest.json")), "{seen}");
-    assert!(seen.contains("database/trading_db.pgdump.age: OK"), "{seen}");
+    assert!(
+        seen.contains("database/trading_db.pgdump.age: OK"),
+        "{seen}"
+    );
 
     is_the_source(&platform, &shell);
-    assert!(data.join("redis/appendonlydir").is_dir() && seen.contains("\n50\n"), "{seen}");
+    assert!(
+        data.join("redis/appendonlydir").is_dir() && seen.contains("\n50\n"),
+        "{seen}"
+    );
     let file = config.join("platform.env");
-    let restored = docker(&["exec", &shell, "sha256sum", file.to_str().unwrap()]).ok().out;
+    let restored = docker(&["exec", &shell, "sha256sum", file.to_str().unwrap()])
+        .ok()
+        .out;
     let sum = Command::new("sha256sum").arg(&file).output().unwrap();
     assert_eq!(restored, String::from_utf8_lossy(&sum.stdout));
 }
 
 fn is_the_source(platform: &Platform, shell: &str) {
     let ask = |container: &str, sql: &str| {
-        let psql = ["exec", container, "psql", "-XAtq", "-U", "platform_admin", "-d", "trading_db", "-c"];
+        let psql = [
+            "exec",
+            container,
+            "psql",
+            "-XAtq",
+            "-U",
+            "platform_admin",
+            "-d",
+            "trading_db",
+            "-c",
+        ];
         docker(&[&psql[..], &[sql]].concat()).ok().out
     };
     let source = platform.host.container("postgres");

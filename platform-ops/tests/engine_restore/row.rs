@@ -16,12 +16,21 @@ fn t26_t37_a_flipped_byte_anywhere_ends_a_restore_before_it_touches_anything() {
     let state = || {
         let folders = std::fs::read_dir(platform.host.root()).unwrap().count();
         let roles = platform.ask("postgres", "select count(*) from pg_roles");
-        (platform.ask("postgres", databases), roles, docker(&started).ok().out, folders)
+        (
+            platform.ask("postgres", databases),
+            roles,
+            docker(&started).ok().out,
+            folders,
+        )
     };
     let before = state();
     for (path, length) in files(&platform.store()) {
         let name = path.to_str().unwrap();
-        let other = ["database/postgres", "database/odd", "database/trading_db_test"];
+        let other = [
+            "database/postgres",
+            "database/odd",
+            "database/trading_db_test",
+        ];
         if other.iter().any(|other| name.contains(other)) {
             continue;
         }
@@ -36,12 +45,18 @@ fn t26_t37_a_flipped_byte_anywhere_ends_a_restore_before_it_touches_anything() {
         for offset in [0, length / 3, length - 1] {
             flip(&path, offset);
             let run = platform.ops(&[&["restore"][..], &command, &["--identity", &key]].concat());
-            assert!(matches!(run.code, 10 | 12), "{name} at {offset}: {}", run.all());
+            assert!(
+                matches!(run.code, 10 | 12),
+                "{name} at {offset}: {}",
+                run.all()
+            );
             std::fs::write(&path, &whole).unwrap();
         }
     }
     assert_eq!(state(), before);
-    platform.ops(&["backup", "verify", "latest", "--identity", &key]).ok();
+    platform
+        .ops(&["backup", "verify", "latest", "--identity", &key])
+        .ok();
 }
 
 /// T30: an extension that the image lacks is named before anything begins.
@@ -76,16 +91,33 @@ fn t31_t32_an_index_over_vectors_is_built_in_a_small_dev_shm_by_many_jobs() {
          insert into public.many select i, array_fill(i % 97, array[64])::vector from generate_series(1, 3000) i; \
          create index on public.many using hnsw (e vector_l2_ops);",
     );
-    platform.sql("postgres", "alter system set maintenance_work_mem = '1GB'; select pg_reload_conf();");
+    platform.sql(
+        "postgres",
+        "alter system set maintenance_work_mem = '1GB'; select pg_reload_conf();",
+    );
     let parallel = platform.host.psql(
         "trading_db",
         "set max_parallel_maintenance_workers = 2; set min_parallel_table_scan_size = 0; \
          create index on public.many using hnsw (e vector_cosine_ops)",
     );
-    assert!(parallel.err.contains("shared memory"), "no fault to hold: {}", parallel.all());
+    assert!(
+        parallel.err.contains("shared memory"),
+        "no fault to hold: {}",
+        parallel.all()
+    );
     platform.create(&["--no-drill"]);
     let key = platform.key_argument();
-    let copy = ["restore", "database", "trading_db", "--as", "copy", "--jobs", "4", "--identity", &key];
+    let copy = [
+        "restore",
+        "database",
+        "trading_db",
+        "--as",
+        "copy",
+        "--jobs",
+        "4",
+        "--identity",
+        &key,
+    ];
     platform.ops(&copy).ok();
     assert_eq!(platform.content("copy"), platform.content("trading_db"));
 }
@@ -103,7 +135,15 @@ fn t35_t36_a_time_gives_the_last_set_before_it_or_nothing() {
     platform.create(&["--no-drill"]);
     let key = platform.key_argument();
     let at = |time: &str, more: &[&str]| {
-        let command = ["restore", "database", "trading_db", "--as", "copy", "--identity", &key];
+        let command = [
+            "restore",
+            "database",
+            "trading_db",
+            "--as",
+            "copy",
+            "--identity",
+            &key,
+        ];
         platform.ops(&[&command[..], &["--set", time], more].concat())
     };
     let early = at("2020-01-02T03:04:05Z", &[]);
@@ -125,13 +165,24 @@ fn t39_t40_redis_is_saved_as_of_now_and_no_archive_is_written_to() {
     platform.create(&["--no-drill"]);
     let bytes = || -> Vec<Vec<u8>> {
         let all = files(&platform.store());
-        all.iter().map(|(path, _)| std::fs::read(path).unwrap()).collect()
+        all.iter()
+            .map(|(path, _)| std::fs::read(path).unwrap())
+            .collect()
     };
     let before = bytes();
     platform.redis(&["flushall"]);
     let key = platform.key_argument();
     let container = platform.host.container("redis");
-    platform.ops(&["restore", "redis", "--identity", &key, "--confirm", &container]).ok();
+    platform
+        .ops(&[
+            "restore",
+            "redis",
+            "--identity",
+            &key,
+            "--confirm",
+            &container,
+        ])
+        .ok();
     assert_eq!(platform.redis(&["get", "last"]), "moment");
     assert_eq!(bytes(), before);
 }

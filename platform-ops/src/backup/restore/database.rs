@@ -1,28 +1,22 @@
 //! A database comes back beside the live one, is compared, then swapped.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::discarded::discarded;
 use super::{SIDE, Scene, drop_side, left_over};
 use crate::backup::check;
-use crate::backup::manifest::{Database, Sequence, Table};
+use crate::backup::manifest::Database;
 use crate::backup::progress::Progress;
-use crate::backup::psql::{connection, identifier, literal};
-use crate::backup::server::{Live, Server};
+use crate::backup::psql::connection;
 use crate::backup::swap::{limited, neighbour, swap};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
-
-/// How long the plan may count the live database's rows.
-const COUNT_MAX: Duration = Duration::from_secs(60);
-/// Differences of one kind that a plan names.
-const NAMED_MAX: usize = 20;
 
 /// A step of a restore.
 #[derive(Debug, Serialize)]
@@ -198,15 +192,17 @@ async fn restore_beside(scene: &Scene, database: &str, side: &str) -> anyhow::Re
     }
     // A dump holds no statistics, and without any the first queries would take bad plans.
     let jobs = format!("--jobs={}", target.jobs.max(1));
-    let analyze = ["vacuumdb", "-wq", "--analyze-only", &jobs, "-d", &connection(side)];
+    let analyze = [
+        "vacuumdb",
+        "-wq",
+        "--analyze-only",
+        &jobs,
+        "-d",
+        &connection(side),
+    ];
     let program = server.place().program(analyze);
     crate::backup::exec::text(server.docker(), program, b"").await?;
     Ok(())
-}
-
-#[derive(Deserialize)]
-struct Behind {
-    bytes: Option<i64>,
 }
 
 /// The plan of restoring one database; `to` keeps it beside the live one under that name.
@@ -222,8 +218,12 @@ pub async fn plan(
     let target = &scene.target;
     require_extensions(&scene, wanted).await?;
     let object = scene.manifest().object(&wanted.object)?;
-    target.require_room(wanted.bytes, object.plain_bytes).await?;
-    let there = target.names("select datname as name from pg_database").await?;
+    target
+        .require_room(wanted.bytes, object.plain_bytes)
+        .await?;
+    let there = target
+        .names("select datname as name from pg_database")
+        .await?;
     if let Some(name) = to.filter(|name| there.contains(*name)) {
         return Err(Failure::refused(format!("there is a database {name} already")).into());
     }
@@ -261,7 +261,9 @@ pub async fn plan(
         ));
         if let Some(pooler) = &scene.pooler {
             let seconds = pooler.pause_max().as_secs();
-            plan.note(format!("clients of the pooler wait for the swap, {seconds} s at most"));
+            plan.note(format!(
+                "clients of the pooler wait for the swap, {seconds} s at most"
+            ));
         }
         plan.require(Consent::Name(name.clone()));
     }
@@ -293,85 +295,4 @@ pub(super) async fn require_extensions(scene: &Scene, wanted: &Database) -> anyh
     Err(Failure::refused(what)
         .try_next("the image that the set names: platform-ops backup show")
         .into())
-}
-
-/// What was written since the set, and will be only in the database that is kept.
-async fn discarded(scene: &Scene, wanted: &Database) -> anyhow::Result<Vec<String>> {
-    let server = &scene.target.server;
-    let cluster = server.cluster().await?;
-    let mut notes = vec![format!(
-        "what {} was given since {} is discarded (it stays in the database that is kept)",
-        wanted.name,
-        scene.manifest().created
-    )];
-    if cluster.system_identifier == scene.manifest().cluster.system_identifier {
-        let sql = format!(
-            "select pg_wal_lsn_diff(pg_current_wal_lsn(), {})::bigint as bytes",
-            literal(&wanted.lsn)
-        );
-        let behind: Vec<Behind> = server.rows("postgres", &sql).await?;
-        if let Some(bytes) = behind.first().and_then(|row| row.bytes) {
-            notes.push(format!(
-                "the server wrote {bytes} bytes of log since then, of all databases"
-            ));
-        }
-    }
-    match tokio::time::timeout(COUNT_MAX, now(server, wanted)).await {
-        Ok(now) => notes.extend(differences(wanted, &now?)),
-        Err(_) => notes.push(format!(
-            "the rows of now were not counted within {} s",
-            COUNT_MAX.as_secs()
-        )),
-    }
-    Ok(notes)
-}
-
-async fn now(server: &Server, wanted: &Database) -> anyhow::Result<Database> {
-    let live = Live {
-        name: wanted.name.clone(),
-        bytes: 0,
-        encoding: wanted.encoding.clone(),
-    };
-    let mut snapshot = server.snapshot(live).await?;
-    let found = snapshot.inventory(&wanted.object).await?;
-    snapshot.close().await?;
-    Ok(found)
-}
-
-/// Tables and sequences that went on, as far as numbers show it.
-fn differences(then: &Database, now: &Database) -> Vec<String> {
-    let mut named: Vec<String> = Vec::new();
-    let key = |table: &Table| (table.schema.clone(), table.name.clone());
-    for table in &now.tables {
-        let before = then.tables.iter().find(|other| key(other) == key(table));
-        let name = format!("{}.{}", identifier(&table.schema), identifier(&table.name));
-        match before {
-            None => named.push(format!("table {name} is not in the set ({} rows)", table.rows)),
-            Some(before) if before.rows != table.rows => {
-                named.push(format!("{name} has {} rows, {} in the set", table.rows, before.rows));
-            }
-            Some(_) => {}
-        }
-    }
-    let key = |sequence: &Sequence| (sequence.schema.clone(), sequence.name.clone());
-    for sequence in &now.sequences {
-        let before = then.sequences.iter().find(|other| key(other) == key(sequence));
-        if let (Some(before), Some(last)) = (before, sequence.last)
-            && before.last != Some(last)
-        {
-            let name = format!("{}.{}", identifier(&sequence.schema), identifier(&sequence.name));
-            let before = before.last.unwrap_or(0);
-            named.push(format!("sequence {name} is at {last}, {before} in the set"));
-        }
-    }
-    let more = named.len().saturating_sub(NAMED_MAX);
-    named.truncate(NAMED_MAX);
-    if more > 0 {
-        named.push(format!("and {more} more tables and sequences"));
-    }
-    let none = "no table has another number of rows; rows that were changed do not show";
-    if named.is_empty() {
-        named.push(none.to_owned());
-    }
-    named
 }

@@ -123,12 +123,18 @@ pub fn plan(scene: Arc<Scene>, name: &str, to: Option<&Path>) -> anyhow::Result<
         None => there,
     };
     if to.exists() {
-        return Err(Failure::refused(format!("{} is there already", to.display()))
-            .try_next("--to DIR with a name that is free")
-            .into());
+        return Err(
+            Failure::refused(format!("{} is there already", to.display()))
+                .try_next("--to DIR with a name that is free")
+                .into(),
+        );
     }
     let mut plan = Plan::new("restore folder");
-    plan.note(format!("set {} of {}", scene.set.id(), scene.set.manifest.created));
+    plan.note(format!(
+        "set {} of {}",
+        scene.set.id(),
+        scene.set.manifest.created
+    ));
     let folder = folder.path.clone();
     plan.push(Step::Verify {
         folder: folder.clone(),
@@ -152,7 +158,9 @@ impl Scene {
         let all = &self.set.manifest.folders;
         let name = name.trim_end_matches('/');
         let is_last = |folder: &&Folder| {
-            Path::new(&folder.path).file_name().is_some_and(|last| last == name)
+            Path::new(&folder.path)
+                .file_name()
+                .is_some_and(|last| last == name)
         };
         let exact = all.iter().find(|folder| folder.path == name);
         exact.or_else(|| all.iter().find(is_last)).with_context(|| {

@@ -119,14 +119,19 @@ pub async fn plan(
         .filter(is_missing)
         .map(str::to_owned)
         .collect();
-    let dump = target.server.place().program(["pg_dumpall", "-w", "--globals-only"]);
+    let dump = target
+        .server
+        .place()
+        .program(["pg_dumpall", "-w", "--globals-only"]);
     let now = Globals::parse(&exec::text(target.server.docker(), dump, b"").await?);
     let live = Catalog::read(&target.server).await?;
     let mut plan = Plan::new("restore globals");
     plan.note(scene.origin());
     for role in globals.differing(&now) {
         if !roles.iter().any(|asked| asked == role) {
-            plan.note(format!("role {role} is another than in the set: left as it is, without --role {role}"));
+            plan.note(format!(
+                "role {role} is another than in the set: left as it is, without --role {role}"
+            ));
         }
     }
     for then in &scene.catalog.databases {
@@ -149,7 +154,10 @@ pub async fn plan(
         }
     }
     let shared = Arc::new(Shared { globals, scene });
-    let reset: Vec<&String> = roles.iter().filter(|role| !missing.contains(role)).collect();
+    let reset: Vec<&String> = roles
+        .iter()
+        .filter(|role| !missing.contains(role))
+        .collect();
     if !reset.is_empty() || !databases.is_empty() {
         plan.require(Consent::Yes);
     }
@@ -175,6 +183,9 @@ pub async fn plan(
 }
 
 fn absent(scene: &Scene, kind: &str, name: &str) -> Failure {
-    let what = format!("{kind} {name} is not both here and in set {}", scene.set.id());
+    let what = format!(
+        "{kind} {name} is not both here and in set {}",
+        scene.set.id()
+    );
     Failure::new(Exit::NOTHING_TO_RESTORE, what)
 }

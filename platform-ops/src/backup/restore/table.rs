@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::contents::chosen;
 use super::database::require_extensions;
 use super::{SIDE, Scene, drop_side, left_over};
 use crate::backup::exec;
@@ -21,18 +22,6 @@ use crate::failure::Failure;
 use crate::plan::{Action, Effect, Plan};
 use crate::session::Session;
 
-/// Entries of a dump that would tie a table to others, or act by themselves.
-const LEFT_OUT: [&str; 9] = [
-    "FK CONSTRAINT ",
-    "TRIGGER ",
-    "EVENT TRIGGER ",
-    "TABLE ATTACH ",
-    "INDEX ATTACH ",
-    "MATERIALIZED VIEW DATA ",
-    "PUBLICATION",
-    "SUBSCRIPTION",
-    "BLOB",
-];
 /// Where the tables lie between the two databases.
 const FILE: &str = "/tmp/platform-ops-tables.pgdump";
 const LIST: &str = "/tmp/platform-ops-tables.list";
@@ -189,13 +178,23 @@ impl Work<'_> {
         self.move_tables().await?;
         let (schema, live) = (identifier(self.schema), connection(&self.database.name));
         // A pattern for pg_dump: quoted, it is a name.
-        let dump = ["pg_dump", "-w", "-Fc", "-Z0", "-n", &schema, "-f", FILE, "-d"];
+        let dump = [
+            "pg_dump", "-w", "-Fc", "-Z0", "-n", &schema, "-f", FILE, "-d",
+        ];
         let dump = dump.into_iter().map(str::to_owned);
         let dump = dump.chain([connection(self.side)]);
         let place = target.server.place();
         exec::text(target.server.docker(), place.program(dump), b"").await?;
         // The schema appears whole or not at all.
-        let load = ["pg_restore", "-w", "--exit-on-error", "--single-transaction", "-d", &live, FILE];
+        let load = [
+            "pg_restore",
+            "-w",
+            "--exit-on-error",
+            "--single-transaction",
+            "-d",
+            &live,
+            FILE,
+        ];
         exec::text(target.server.docker(), place.program(load), b"")
             .await
             .with_context(|| format!("make the schema in {}", self.database.name))?;
@@ -237,29 +236,14 @@ impl Work<'_> {
             for Parent { name: parent } in parents {
                 sql += &format!("alter table {name} no inherit {parent};\n");
             }
-            sql += &format!("alter table {name} set schema {};\n", identifier(self.schema));
+            sql += &format!(
+                "alter table {name} set schema {};\n",
+                identifier(self.schema)
+            );
         }
         sql += "commit;\n";
         server.script(self.side, &sql).await
     }
-}
-
-/// The entries of a dump's list that make every object and fill only these tables.
-fn chosen(list: &str, tables: &[Table]) -> String {
-    let wanted = |line: &&str| {
-        let Some((_, entry)) = line.split_once("; ") else {
-            return true;
-        };
-        // Two numbers, then what it is.
-        let what = entry.splitn(3, ' ').nth(2).unwrap_or_default();
-        if let Some(rest) = what.strip_prefix("TABLE DATA ") {
-            let is = |table: &Table| rest.starts_with(&format!("{} {} ", table.schema, table.name));
-            return tables.iter().any(is);
-        }
-        !LEFT_OUT.iter().any(|left_out| what.starts_with(left_out))
-    };
-    let lines = list.lines().filter(wanted);
-    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// The plan of restoring tables, named as `schema.table`, or as `table` where that is enough.
@@ -278,13 +262,17 @@ pub async fn plan(
         .collect::<anyhow::Result<_>>()?;
     let names: BTreeSet<&str> = wanted.iter().map(|table| table.name.as_str()).collect();
     if names.len() < wanted.len() {
-        return Err(Failure::usage("two of the tables have the same name").try_next("one by one").into());
+        return Err(Failure::usage("two of the tables have the same name")
+            .try_next("one by one")
+            .into());
     }
     require_extensions(&scene, there).await?;
     let object = scene.manifest().object(&there.object)?;
     let target = &scene.target;
     target.require_room(there.bytes, object.plain_bytes).await?;
-    let live = target.names("select datname as name from pg_database").await?;
+    let live = target
+        .names("select datname as name from pg_database")
+        .await?;
     if !live.contains(database) {
         return Err(Failure::refused(format!("there is no database {database}"))
             .try_next(format!("platform-ops restore database {database}"))
@@ -336,43 +324,16 @@ fn find<'a>(database: &'a Database, name: &str) -> anyhow::Result<&'a Table> {
             let what = format!("the set's {} has no table {name}", database.name);
             let names: Vec<String> = all.iter().take(20).map(full_name).collect();
             let failure = Failure::new(Exit::NOTHING_TO_RESTORE, what);
-            Err(failure.try_next(format!("such as: {}", names.join(", "))).into())
+            Err(failure
+                .try_next(format!("such as: {}", names.join(", ")))
+                .into())
         }
         several => {
             let names: Vec<String> = several.iter().map(|table| full_name(table)).collect();
-            bail!(Failure::usage(format!("{name} may be {}", names.join(" or "))))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_is_made_and_only_what_was_chosen_is_filled() {
-        let list = "\
-;
-; Archive created at 2026-01-02
-215; 1259 16386 TABLE app orders owner
-220; 1259 16387 TABLE app Odd Name owner
-3456; 0 16386 TABLE DATA app orders owner
-3457; 0 16387 TABLE DATA app Odd Name owner
-3458; 0 0 SEQUENCE SET app orders_id_seq owner
-3300; 2606 16400 CONSTRAINT app orders orders_pkey owner
-3301; 2606 16401 FK CONSTRAINT app Odd Name Odd Name_id_fkey owner
-3302; 2620 16402 TRIGGER app orders audit owner
-";
-        let orders = Table {
-            schema: "app".to_owned(),
-            name: "orders".to_owned(),
-            rows: 1,
-        };
-        let kept = chosen(list, &[orders]);
-        assert!(kept.contains("TABLE DATA app orders") && kept.contains("orders_pkey"), "{kept}");
-        assert!(kept.contains("TABLE app Odd Name") && kept.contains("SEQUENCE SET"), "{kept}");
-        for out in ["TABLE DATA app Odd", "FK CONSTRAINT", "TRIGGER"] {
-            assert!(!kept.contains(out), "{kept}");
+            bail!(Failure::usage(format!(
+                "{name} may be {}",
+                names.join(" or ")
+            )))
         }
     }
 }
