@@ -127,32 +127,10 @@ pub async fn plan(
     let live = Catalog::read(&target.server).await?;
     let mut plan = Plan::new("restore globals");
     plan.note(scene.origin());
-    for role in globals.differing(&now) {
-        if !roles.iter().any(|asked| asked == role) {
-            plan.note(format!(
-                "role {role} is another than in the set: left as it is, without --role {role}"
-            ));
-        }
+    for note in differences(&scene, [&globals, &now], &live, roles, databases) {
+        plan.note(note);
     }
-    for then in &scene.catalog.databases {
-        let differs = live.of(&then.name).is_some_and(|now| now != then);
-        if differs && !databases.contains(&then.name) {
-            let name = &then.name;
-            plan.note(format!(
-                "owner, grants or settings of database {name} are others than in the set: left as they are, without --database {name}"
-            ));
-        }
-    }
-    for role in roles {
-        if !globals.roles().contains(&role.as_str()) {
-            return Err(absent(&scene, "role", role).into());
-        }
-    }
-    for database in databases {
-        if scene.catalog.of(database).is_none() || live.of(database).is_none() {
-            return Err(absent(&scene, "database", database).into());
-        }
-    }
+    require_known(&scene, &globals, &live, roles, databases)?;
     let shared = Arc::new(Shared { globals, scene });
     let reset: Vec<&String> = roles
         .iter()
@@ -180,6 +158,54 @@ pub async fn plan(
         });
     }
     Ok(plan)
+}
+
+/// What lives and is other than in the set, and is not asked for.
+fn differences(
+    scene: &Scene,
+    [then, now]: [&Globals; 2],
+    live: &Catalog,
+    roles: &[String],
+    databases: &[String],
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    for role in then.differing(now) {
+        if !roles.iter().any(|asked| asked == role) {
+            notes.push(format!(
+                "role {role} is another than in the set: left as it is, without --role {role}"
+            ));
+        }
+    }
+    for saved in &scene.catalog.databases {
+        let differs = live.of(&saved.name).is_some_and(|now| now != saved);
+        if differs && !databases.contains(&saved.name) {
+            let name = &saved.name;
+            notes.push(format!(
+                "owner, grants or settings of database {name} are others than in the set: left as they are, without --database {name}"
+            ));
+        }
+    }
+    notes
+}
+
+fn require_known(
+    scene: &Scene,
+    globals: &Globals,
+    live: &Catalog,
+    roles: &[String],
+    databases: &[String],
+) -> anyhow::Result<()> {
+    for role in roles {
+        if !globals.roles().contains(&role.as_str()) {
+            return Err(absent(scene, "role", role).into());
+        }
+    }
+    for database in databases {
+        if scene.catalog.of(database).is_none() || live.of(database).is_none() {
+            return Err(absent(scene, "database", database).into());
+        }
+    }
+    Ok(())
 }
 
 fn absent(scene: &Scene, kind: &str, name: &str) -> Failure {
