@@ -208,7 +208,7 @@ pub async fn undo_plan(
     let found = match kept {
         Some(kept) => names.find(|name| name == kept),
         // Their names end with the time.
-        None => names.filter(|name| is_kept(name, database)).next_back(),
+        None => names.rfind(|name| is_kept(name, database)),
     };
     let kept = found.with_context(|| {
         let what = match kept {

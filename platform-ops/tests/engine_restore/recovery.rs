@@ -70,81 +70,74 @@ impl Drop for Containers {
     }
 }
 
-#[test]
-fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
-    let platform = Platform::new();
-    let folder = tempfile::tempdir().unwrap();
-    let credential = Credential::create(&folder.path().join("oci")).unwrap();
+/// A bucket that `platform` backs up to from now on.
+fn cloud(platform: &Platform, folder: &Path) -> Cloud {
+    let credential = Credential::create(&folder.join("oci")).unwrap();
     let mut options = Options {
         keyring: credential.keyring(),
         ..Options::default()
     };
     options.objects.buckets = vec!["backups".to_owned()];
     let emulator = Emulator::start(options).unwrap();
-    let cloud = Cloud {
-        emulator,
-        credential,
-    };
     platform.configure(&format!(
         "{}\n[bucket]\nname = \"backups\"\nendpoint = {:?}\nauth = \"api_key\"\nconfig_file = {:?}\n",
         platform.recipients(),
-        cloud.emulator.url(),
-        cloud.credential.config_file
+        emulator.url(),
+        credential.config_file
     ));
-    platform.sql(
-        "postgres",
-        "comment on database trading_db is 'it''s the one';",
-    );
+    Cloud {
+        emulator,
+        credential,
+    }
+}
+
+/// A shell beside an empty server, in which the stranger's folders are mounted.
+fn start_shell(name: &str, work: &Path, data: &Path) {
+    let mount = |from: &Path, to: &str| format!("{}:{to}", from.display());
+    let run = ["run", "--detach", "--network", "none", "--name", name];
+    let (work, data) = (mount(work, "/work"), mount(data, "/srv/data"));
+    let mounts = ["--workdir", "/work", "--volume", &work, "--volume", &data];
+    let variables = [
+        "POSTGRES_USER=platform_admin",
+        "POSTGRES_DB=postgres",
+        "POSTGRES_HOST_AUTH_METHOD=trust",
+    ];
+    let variables = variables.iter().flat_map(|variable| ["--env", variable]);
+    let variables: Vec<&str> = variables.collect();
+    docker(&[&run[..], &mounts, &variables, &[IMAGE, "-c", "fsync=off"]].concat()).ok();
+    crate::host::wait_for_postgres(name);
+}
+
+/// Whether a block only sets variables: what the reader fills in.
+fn is_given(block: &str) -> bool {
+    let sets = |line: &str| {
+        line.split_once('=')
+            .is_some_and(|(name, _)| !name.contains(' '))
+    };
+    block.lines().all(sets)
+}
+
+#[test]
+fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
+    let platform = Platform::new();
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = cloud(&platform, folder.path());
+    let comment = "comment on database trading_db is 'it''s the one';";
+    platform.sql("postgres", comment);
     let set = platform.create(&["--no-drill"]);
 
-    let work = folder.path().join("work");
+    let (work, data) = (folder.path().join("work"), folder.path().join("data"));
     std::fs::create_dir(&work).unwrap();
     std::fs::copy(platform.key(), work.join("key.txt")).unwrap();
-    let data = folder.path().join("data");
     let shell = format!("{}-stranger", platform.host.prefix);
     let redis = format!("{}-recovery", platform.host.prefix);
     let _containers = Containers(vec![shell.clone(), redis.clone()]);
-    let mount = |from: &Path, to: &str| format!("{}:{to}", from.display());
-    let run = [
-        "run",
-        "--detach",
-        "--network",
-        "none",
-        "--name",
-        &shell,
-        "--workdir",
-        "/work",
-    ];
-    let mounts = [
-        "--volume",
-        &mount(&work, "/work"),
-        "--volume",
-        &mount(&data, "/srv/data"),
-    ];
-    let server = [
-        "--env",
-        "POSTGRES_USER=platform_admin",
-        "--env",
-        "POSTGRES_DB=postgres",
-    ];
-    let trust = [
-        "--env",
-        "POSTGRES_HOST_AUTH_METHOD=trust",
-        IMAGE,
-        "-c",
-        "fsync=off",
-    ];
-    docker(&[&run[..], &mounts, &server, &trust].concat()).ok();
-    crate::host::wait_for_postgres(&shell);
+    start_shell(&shell, &work, &data);
 
     let config = platform.host.root().join("config");
-    let mut given = String::new();
-    let mut seen = String::new();
+    let (mut given, mut seen) = (String::new(), String::new());
     for block in blocks() {
-        if block.lines().all(|line| {
-            line.split_once('=')
-                .is_some_and(|(name, _)| !name.contains(' '))
-        }) {
+        if is_given(&block) {
             given += &block
                 .replace("/srv/config", config.to_str().unwrap())
                 .replace("20260102T030405Z-1a2b3c4d", &set);
@@ -168,18 +161,18 @@ fn a_stranger_recovers_with_the_bucket_the_key_and_the_page() {
         seen.contains("database/trading_db.pgdump.age: OK"),
         "{seen}"
     );
-
-    is_the_source(&platform, &shell);
     assert!(
         data.join("redis/appendonlydir").is_dir() && seen.contains("\n50\n"),
         "{seen}"
     );
+    is_the_source(&platform, &shell);
     let file = config.join("platform.env");
-    let restored = docker(&["exec", &shell, "sha256sum", file.to_str().unwrap()])
-        .ok()
-        .out;
+    let restored = ["exec", &shell, "sha256sum", file.to_str().unwrap()];
     let sum = Command::new("sha256sum").arg(&file).output().unwrap();
-    assert_eq!(restored, String::from_utf8_lossy(&sum.stdout));
+    assert_eq!(
+        docker(&restored).ok().out,
+        String::from_utf8_lossy(&sum.stdout)
+    );
 }
 
 fn is_the_source(platform: &Platform, shell: &str) {
