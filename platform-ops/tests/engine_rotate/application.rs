@@ -56,13 +56,14 @@ fn an_application_that_does_not_get_healthy_takes_the_rotation_back() {
 /// An application that opens a connection for each query, and writes down what fails.
 fn two_login_roles(host: &Host) {
     let pgbouncer = host.container("pgbouncer");
+    let health = "psql -XAtqc \"select 1\" trading_db";
     let script = "while :; do if psql -XAtqc \"select current_user\" trading_db >/out/last 2>/out/error; then date >>/out/done; else cat /out/error >>/out/failed; fi; done";
     let environment = |user: &str| {
         format!(
             "{{PGUSER: \"{user}\", PGPASSWORD: \"${{{KEY}}}\", PGHOST: {pgbouncer}, PGPORT: \"6432\"}}"
         )
     };
-    application(host, &environment(ROLE), script, "test -s /out/last");
+    application(host, &environment(ROLE), script, health);
     let refused = host.ops(&["secrets", "rotate", ROLE, "--alternate", "--yes"]);
     assert!(
         refused.code == 4 && refused.err.contains("does not take its user from"),
@@ -70,12 +71,7 @@ fn two_login_roles(host: &Host) {
         refused.all()
     );
     host.set_env(&format!("TRADING_APP_DB_USER={ROLE}"));
-    application(
-        host,
-        &environment("${TRADING_APP_DB_USER}"),
-        script,
-        "test -s /out/last",
-    );
+    application(host, &environment("${TRADING_APP_DB_USER}"), script, health);
     host.psql("postgres", &format!("alter role {ROLE} set search_path to trading, \"$user\", public; alter role {ROLE} in database trading_db set statement_timeout to '7s'")).ok();
     let mut old = (ROLE.to_owned(), host.env(KEY));
     for (more, user) in [

@@ -147,11 +147,12 @@ pub fn application(host: &Host, environment: &str, command: &str, health: &str) 
         String::new()
     } else {
         format!(
-            "    healthcheck: {{test: [CMD-SHELL, '{health}'], interval: 1s, retries: 2, timeout: 5s}}\n"
+            "    healthcheck: {{test: [CMD-SHELL, '{health}'], interval: 1s, retries: 3, timeout: 10s}}\n"
         )
     };
     let compose = format!(
-        "services:
+        "name: {}-app
+services:
   distributor:
     image: {POSTGRES_IMAGE}
     container_name: {}
@@ -162,6 +163,7 @@ pub fn application(host: &Host, environment: &str, command: &str, health: &str) 
     stop_signal: SIGKILL
 {health}networks: {{default: {{name: {}, external: true}}}}
 ",
+        host.prefix,
         host.container("distributor"),
         host.path("out").display(),
         host.network()
