@@ -376,7 +376,7 @@ fn watch_processes(seen: &Seen, stop: &AtomicBool) {
             }
             seen.add("process", text);
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
