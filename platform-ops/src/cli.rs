@@ -18,7 +18,7 @@ Examples:
   platform-ops logs -f postgres redis       follow two services
 
 What only reads can be run by members of the docker group; the rest says \"needs root\".
-Databases, roles and rotation of secrets have no command yet.
+Databases and roles have no command yet.
 `platform-ops help exit-codes` lists the exit codes.";
 
 /// Runs a PostgreSQL, Redis and PgBouncer platform on one host.
@@ -105,7 +105,7 @@ pub enum Command {
     Pull(command::pull::Arguments),
     /// Show or follow logs, by service
     Logs(command::logs::Arguments),
-    /// Secrets of platform.env: list, check, set; values are never printed
+    /// Secrets of platform.env: list, check, set, import, rotate; values are never printed
     Secrets(command::secrets::Arguments),
     /// PgBouncer's console: show, pause, resume, reload
     Pooler(command::pooler::Arguments),

@@ -31,6 +31,7 @@ pub mod postgres;
 pub mod redact;
 pub mod redis;
 pub mod root;
+pub mod rotation;
 pub mod scratch;
 pub mod secret;
 pub mod service;

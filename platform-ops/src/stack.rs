@@ -7,7 +7,7 @@ mod observed;
 mod upward;
 
 pub use action::{Action, folder_steps};
-pub use derived::{COMPOSE_YAML, Derived, derived, folders, image_tag};
+pub use derived::{COMPOSE_YAML, Derived, derived, folders, image_tag, redis_digest, redis_users};
 pub use observed::Observed;
 pub use upward::{Layout, layout, plan_up};
 

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Consent, Plan};
+use crate::rotation::Journal;
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -47,6 +48,7 @@ pub struct Arguments {
 /// Takes over the host, or one service.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("adopt")?;
+    Journal::refuse_unfinished(session)?;
     match arguments.take {
         Some(service) => take(session, service).await,
         None => record(session, arguments).await,

@@ -104,13 +104,7 @@ async fn compose(
     let folder = folder(session, name)?;
     let mut arguments: Vec<&str> = verb.to_vec();
     arguments.extend(rest.iter().map(String::as_str));
-    let mut env_files = Vec::new();
-    // The later file wins, and may refer to the earlier one.
-    let own = folder.join(".env");
-    if own.is_file() {
-        env_files.push(own);
-    }
-    env_files.push(session.root.platform_env());
+    let env_files = compose::app_env_files(session, &folder);
     if session.options.dry_run {
         let plan = serde_json::json!({"command": "app", "folder": folder, "env_files": env_files, "arguments": arguments});
         session.output.result("plan", &plan, || {

@@ -4,6 +4,7 @@ use crate::disk;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Consent, Effect, Plan};
+use crate::rotation::Journal;
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -28,6 +29,7 @@ pub struct Arguments {
 /// Brings the services up.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("up")?;
+    Journal::refuse_unfinished(session)?;
     let settings = Settings::load(session)?;
     let services = selected(&settings.names.services(), &arguments.services)?;
     disk::require_room(&session.root)?;

@@ -120,6 +120,11 @@ pub const CHECKS: &[Check] = &[
         configuration::exposed,
     ),
     check(
+        "secret.rotation",
+        "no rotation was cut short",
+        configuration::rotation,
+    ),
+    check(
         "file.drift",
         "derived files are as platform.env says",
         configuration::drift,

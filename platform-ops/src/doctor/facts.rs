@@ -33,6 +33,9 @@ pub struct Facts {
     pub names: Option<Names>,
     /// platform.env.
     pub environment: Option<EnvironmentFacts>,
+    /// The key whose rotation was cut short.
+    #[serde(default)]
+    pub rotation: Option<String>,
     /// Files and folders that are not as they should be.
     pub files: Vec<FileFacts>,
     /// Digests that `pull` resolved.

@@ -31,6 +31,7 @@ pub async fn gather(session: &Session) -> Facts {
         host: machine::host(session),
         names: None,
         environment: None,
+        rotation: None,
         files: Vec::new(),
         images: ImageLock::load(session).unwrap_or_default(),
         network_driver: None,

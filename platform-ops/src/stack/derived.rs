@@ -107,7 +107,7 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
         file(
             "config/redis/users.acl",
             Access::of(REDIS_UID, 0o400),
-            redis_users(&secret("REDIS_PASSWORD")),
+            redis_users(&[&secret("REDIS_PASSWORD")]),
         ),
         file(
             "config/redis/password",
@@ -212,15 +212,20 @@ fn redis_conf(settings: &Settings) -> String {
     REDIS_CONF.replace("{maxmemory}", &maxmemory)
 }
 
-/// The password's digest only: Redis compares digests.
-fn redis_users(password: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, password.as_bytes());
-    let hex: String = digest
-        .as_ref()
+/// Redis' users: one, with every password that is let in. Digests only: Redis compares digests.
+pub fn redis_users(passwords: &[&str]) -> String {
+    let digests: String = passwords
         .iter()
-        .map(|byte| format!("{byte:02x}"))
+        .map(|password| format!(" #{}", redis_digest(password)))
         .collect();
-    format!("user default on #{hex} ~* &* +@all\n")
+    format!("user default on{digests} ~* &* +@all\n")
+}
+
+/// A password as Redis' ACL has it after a `#`.
+pub fn redis_digest(password: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, password.as_bytes());
+    let bytes = digest.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pgbouncer_ini(settings: &Settings) -> String {

@@ -139,6 +139,19 @@ pub(super) fn drift(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
+pub(super) fn rotation(facts: &Facts) -> Vec<Finding> {
+    let keys = facts.rotation.iter();
+    keys.map(|key| {
+        finding(
+            Fault,
+            key,
+            "its rotation was cut short: platform.env and its server may differ",
+            format!("platform-ops secrets rotate {key}"),
+        )
+    })
+    .collect()
+}
+
 pub(super) fn file_access(facts: &Facts) -> Vec<Finding> {
     let files = facts
         .files
