@@ -4,15 +4,39 @@ use anyhow::{Context as _, anyhow};
 
 use crate::backup::psql::identifier;
 use crate::failure::Failure;
-use crate::pooler::Console;
+use crate::pooler::{Console, Row};
+use crate::service::Service;
+use crate::session::Session;
+use crate::settings::Settings;
 
 /// PgBouncer's console, for one swap.
-pub struct Pooler(Console);
+pub struct Pooler {
+    console: Console,
+    addresses: Vec<String>,
+}
 
 impl Pooler {
-    /// Through a console that is connected.
-    pub fn new(console: Console) -> Self {
-        Self(console)
+    /// The pooler whose clients wait, where one runs.
+    ///
+    /// # Errors
+    /// When it runs and does not let us in.
+    pub async fn find(session: &Session) -> anyhow::Result<Option<Self>> {
+        if !session.root.platform_env().exists() {
+            return Ok(None);
+        }
+        let settings = Settings::load(session)?;
+        let Some(name) = settings.names.containers.get(&Service::Pgbouncer) else {
+            return Ok(None);
+        };
+        let container = session.engine().await?.container(name).await?;
+        match container.filter(crate::container::Container::is_running) {
+            Some(container) => {
+                let console = Console::connect(&settings, &container).await?;
+                let addresses = container.networks.into_values().collect();
+                Ok(Some(Self { console, addresses }))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Lets clients of a database wait. What cannot be paused in the console's time is let go on.
@@ -20,7 +44,10 @@ impl Pooler {
     /// # Errors
     /// When the time is up, or PgBouncer's words.
     pub async fn pause(&self, database: &str) -> anyhow::Result<()> {
-        let paused = self.0.run(&format!("PAUSE {}", identifier(database))).await;
+        let paused = self
+            .console
+            .run(&format!("PAUSE {}", identifier(database)))
+            .await;
         if let Err(error) = paused {
             // Whether it takes effect after all is not known.
             let _ = self.resume(database).await;
@@ -37,10 +64,43 @@ impl Pooler {
     /// PgBouncer's words: then `RESUME` is to be given by hand.
     pub async fn resume(&self, database: &str) -> anyhow::Result<()> {
         let resume = format!("RESUME {}", identifier(database));
-        let resumed = self.0.run(&resume).await;
-        resumed
-            .map(drop)
-            .with_context(|| format!("give PgBouncer's console: {resume};"))
+        match self.console.run(&resume).await {
+            // A run that was killed may have come this far.
+            Err(error) if format!("{error:#} {error:?}").contains("not paused") => Ok(()),
+            resumed => resumed
+                .map(drop)
+                .with_context(|| format!("give PgBouncer's console: {resume};")),
+        }
+    }
+
+    /// Where its own sessions with the server come from.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Addresses of the clients of a database that wait.
+    ///
+    /// # Errors
+    /// PgBouncer's words.
+    pub async fn waiting(&self, database: &str) -> anyhow::Result<Vec<String>> {
+        let clients = self.clients(database).await?;
+        let waits = |row: &Row| row.get("state").is_some_and(|state| state == "waiting");
+        let address = |row: Row| row.get("addr").cloned();
+        Ok(clients
+            .into_iter()
+            .filter(waits)
+            .filter_map(address)
+            .collect())
+    }
+
+    /// The clients of a database.
+    ///
+    /// # Errors
+    /// PgBouncer's words.
+    pub async fn clients(&self, database: &str) -> anyhow::Result<Vec<Row>> {
+        let rows = self.console.run("SHOW CLIENTS").await?;
+        let is_ours = |row: &Row| row.get("database").is_some_and(|name| name == database);
+        Ok(rows.into_iter().filter(is_ours).collect())
     }
 }
 

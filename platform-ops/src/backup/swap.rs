@@ -35,7 +35,12 @@ pub async fn swap(
     resumed
 }
 
-async fn rename(
+/// Renames both in one transaction, ending all sessions: `side` to `database`, and what was there to
+/// `kept`, which refuses connections from then on.
+///
+/// # Errors
+/// The server's words; nothing has another name then.
+pub async fn rename(
     server: &Server,
     database: &str,
     side: &str,
@@ -55,14 +60,14 @@ async fn rename(
          begin;\n\
          alter database {live} rename to {old};\n\
          alter database {new} rename to {live};\n\
+         alter database {live} allow_connections true;\n\
          commit;\n"
     );
     match server.script("postgres", &sql).await {
         Ok(()) => Ok(()),
         Err(error) => {
-            let open = format!("alter database {live} allow_connections true;\n");
             // The first error is the one that tells.
-            let _ = server.script("postgres", &open).await;
+            let _ = open(server, database).await;
             Err(error).context("swap the databases")
         }
     }
@@ -119,21 +124,26 @@ impl Action for Undo {
             &self.kept,
             Some(&self.aside),
         )
-        .await?;
-        // The one that was kept refused connections.
-        let open = format!(
-            "alter database {} allow_connections true;\n",
-            identifier(&self.database)
-        );
-        self.server.script("postgres", &open).await
+        .await
     }
 }
 
-/// The plan of undoing a restore.
+/// Lets clients into a database that refused them.
+///
+/// # Errors
+/// The server's words.
+pub async fn open(server: &Server, database: &str) -> anyhow::Result<()> {
+    let name = identifier(database);
+    let open = format!("alter database {name} allow_connections true;\n");
+    server.script("postgres", &open).await
+}
+
+/// The plan of undoing what kept a database.
 ///
 /// # Errors
 /// [`Exit::NOTHING_TO_RESTORE`] when there is no such database.
 pub async fn undo_plan(
+    command: &str,
     server: Server,
     pooler: Option<Pooler>,
     database: &str,
@@ -149,7 +159,7 @@ pub async fn undo_plan(
         return Err(Failure::new(Exit::NOTHING_TO_RESTORE, what).into());
     }
     let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S");
-    let mut plan = Plan::new("restore undo");
+    let mut plan = Plan::new(command);
     plan.require(Consent::Name(database.to_owned()));
     plan.push(Undo {
         database: database.to_owned(),

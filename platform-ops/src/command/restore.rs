@@ -19,10 +19,7 @@ use crate::backup::target::{Target, read_catalog};
 use crate::command::backup::{Scene, identities};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pooler::Console;
-use crate::service::Service;
 use crate::session::Session;
-use crate::settings::Settings;
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
@@ -117,7 +114,7 @@ async fn database(session: &Session, arguments: &DatabaseArguments) -> anyhow::R
             server: scene.server(&std::process::id().to_string()).await?,
             jobs: arguments.jobs,
         },
-        pooler: pooler(session).await?,
+        pooler: Pooler::find(session).await?,
         store,
         set,
         identities,
@@ -177,30 +174,12 @@ async fn undo(session: &Session, arguments: &UndoArguments) -> anyhow::Result<Ex
     let scene = Scene::look(session).await?;
     let server = scene.server(&std::process::id().to_string()).await?;
     let plan = swap::undo_plan(
+        "restore undo",
         server,
-        pooler(session).await?,
+        Pooler::find(session).await?,
         &arguments.database,
         &arguments.kept,
     )
     .await?;
     plan.carry_out(session).await
-}
-
-/// The pooler whose clients wait, where one runs.
-async fn pooler(session: &Session) -> anyhow::Result<Option<Pooler>> {
-    if !session.root.platform_env().exists() {
-        return Ok(None);
-    }
-    let settings = Settings::load(session)?;
-    let Some(name) = settings.names.containers.get(&Service::Pgbouncer) else {
-        return Ok(None);
-    };
-    let container = session.engine().await?.container(name).await?;
-    match container.filter(crate::container::Container::is_running) {
-        Some(container) => {
-            let console = Console::connect(&settings, &container).await?;
-            Ok(Some(Pooler::new(console)))
-        }
-        None => Ok(None),
-    }
 }
