@@ -180,13 +180,14 @@ fn the_old_one_is_kept_shown_and_freed(platform: &Platform) {
     assert_eq!(again.code, 10, "{}", again.all());
 }
 
-/// T34 and the fact that DROP behind a pooler cuts clients off: under load not one of them fails.
+/// T34, T52, and the fact that DROP behind a pooler cuts clients off: under load not one of them
+/// fails, with statements that were prepared in the old database either.
 #[test]
-fn t34_clients_of_the_pooler_wait_and_none_fails() {
+fn t34_t52_clients_of_the_pooler_wait_and_none_fails() {
     let platform = Platform::new(Way::Pooler);
     platform.install(&[]).ok();
     let script = format!(
-        "echo 'select count(*) from orders;' > /tmp/s && exec pgbench -n -f /tmp/s -c 4 -j 1 -T 20 -h {} -p 6432 -U trading_app_user trading_db",
+        "echo 'select count(*) from orders;' > /tmp/s && exec pgbench -n -M prepared -f /tmp/s -c 4 -j 1 -T 20 -h {} -p 6432 -U trading_app_user trading_db",
         platform.host.container("pgbouncer")
     );
     let password = format!(

@@ -58,7 +58,13 @@ fn a_database_with_clients_is_not_dropped() {
     assert_eq!(lines.next().unwrap().unwrap(), "still");
     std::mem::drop(input);
     client.wait().unwrap();
+    nobody_is_in_it_and_it_is_meant(&platform);
+    forced(&platform);
+}
 
+fn nobody_is_in_it_and_it_is_meant(platform: &Platform) {
+    let name = "librarian_db";
+    let drop = ["db", "drop", name, "--confirm", name];
     // The pooler's own idle session is nobody's.
     let idle = format!("select count(*) from pg_stat_activity where datname = '{name}'");
     assert_ne!(platform.ask("postgres", &idle), "0");
@@ -82,7 +88,6 @@ fn a_database_with_clients_is_not_dropped() {
             .code,
         2
     );
-    forced(&platform);
 }
 
 /// With --force a session that will not go is ended.

@@ -134,7 +134,8 @@ fn push_steps(plan: &mut Plan<Step>, scene: &Arc<Scene>, left: Option<&Journal>)
     for kind in kinds {
         plan.push(Step::new(kind, scene));
     }
-    if scene.journal.kept.is_some() {
+    // What has the name since a run was cut short may be somebody else's.
+    if scene.journal.kept.is_some() || left.is_some() {
         plan.require(Consent::Name(scene.journal.database.clone()));
     }
 }
