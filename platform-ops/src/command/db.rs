@@ -32,7 +32,8 @@ Examples:
 
 A role that nobody logs in as owns each database; the login roles act as it, so it does not matter
 which of them made a table. Whose database it is says platform.env: NAME_DB_PASSWORD belongs to
-NAME_DB_USER (name_user) and to NAME_DB_NAME (name_db, without _app)."
+NAME_DB_USER (name_user) and to NAME_DB_NAME (name_db, without _app). NAME_DB_OWNER names the owner
+where it is not the one named after the database."
 )]
 pub struct Arguments {
     #[command(subcommand)]

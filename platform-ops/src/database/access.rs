@@ -11,7 +11,7 @@ use crate::backup::psql::{identifier, literal};
 use crate::backup::server::Server;
 use crate::database::name;
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{AppRole, Settings};
 
 /// Objects that an administrator's script made, given to the owner: all of them that the session's
 /// own role owns and that no extension brought. Sequences of columns follow their table.
@@ -149,13 +149,17 @@ pub async fn make_roles(
 impl Access {
     /// As platform.env says whose a database is; without roles where it does not.
     pub fn of(settings: &Settings, database: &str, owner: Option<&str>) -> Self {
-        let ours = settings
-            .app_roles
-            .iter()
-            .filter(|role| role.database == database);
+        let ours = settings.app_roles.iter();
+        let ours: Vec<&AppRole> = ours.filter(|role| role.database == database).collect();
+        // Login roles that take turns act as one already.
+        let shared = ours.iter().find_map(|role| {
+            let prefix = role.key.strip_suffix("_PASSWORD")?;
+            settings.environment.get(&format!("{prefix}_OWNER"))
+        });
+        let owner = owner.or(shared).map(str::to_owned);
         Self {
-            owner: owner.map_or_else(|| name::owner_of(database), str::to_owned),
-            roles: ours.map(|role| role.user.clone()).collect(),
+            owner: owner.unwrap_or_else(|| name::owner_of(database)),
+            roles: ours.iter().map(|role| role.user.clone()).collect(),
         }
     }
 
