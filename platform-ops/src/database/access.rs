@@ -246,9 +246,13 @@ impl Access {
         let mut sql = GIVE_AWAY.replace("{owner}", &literal(&self.owner));
         let creators = format!("{}, {}", identifier(&self.owner), identifier(superuser));
         for role in self.roles.iter().map(|role| identifier(role)) {
+            sql += &format!("grant all on schema public to {role};\n");
+        }
+        // Login roles act as the owner: what it may not, they may not.
+        for role in self.roles.iter().chain([&self.owner]) {
+            let role = identifier(role);
             sql += &format!(
-                "grant all on schema public to {role};\n\
-                 grant select, insert, update, delete on all tables in schema public to {role};\n\
+                "grant select, insert, update, delete on all tables in schema public to {role};\n\
                  grant usage on all sequences in schema public to {role};\n\
                  alter default privileges for role {creators} in schema public \
                  grant select, insert, update, delete on tables to {role};\n\
