@@ -16,9 +16,9 @@ Examples:
   platform-ops status --watch               one screen, refreshed
   platform-ops doctor                       what is wrong, and the command that fixes it
   platform-ops logs -f postgres redis       follow two services
+  platform-ops db fresh-install trading_db  a new database in the old one's place, which stays
 
 What only reads can be run by members of the docker group; the rest says \"needs root\".
-Databases and roles have no command yet.
 `platform-ops help exit-codes` lists the exit codes.";
 
 /// Runs a PostgreSQL, Redis and PgBouncer platform on one host.
@@ -109,6 +109,8 @@ pub enum Command {
     Secrets(command::secrets::Arguments),
     /// PgBouncer's console: show, pause, resume, reload
     Pooler(command::pooler::Arguments),
+    /// Databases: list, create, drop, psql, migrate, make anew, and back
+    Db(command::db::Arguments),
     /// Application stacks under apps/
     App(command::app::Arguments),
     /// The log agent: status, check, pause

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod app;
 pub mod backup;
 pub mod completions;
+pub mod db;
 pub mod doctor;
 pub mod down;
 pub mod guard;
@@ -35,6 +36,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Restart(arguments) => restart::run(session, &arguments).await,
         Command::Pull(arguments) => pull::run(session, &arguments).await,
         Command::Logs(arguments) => logs::run(session, &arguments).await,
+        Command::Db(arguments) => db::run(session, &arguments).await,
         Command::App(arguments) => app::run(session, &arguments).await,
         Command::Agent(arguments) => agent::run(session, &arguments).await,
         Command::Doctor(arguments) => doctor::run(session, &arguments).await,

@@ -137,14 +137,6 @@ impl Project {
     }
 }
 
-/// The env files of an application: the later one wins, and may refer to the earlier one.
-pub fn app_env_files(session: &Session, folder: &Path) -> Vec<PathBuf> {
-    let own = Some(folder.join(".env")).filter(|path| path.is_file());
-    own.into_iter()
-        .chain([session.root.platform_env()])
-        .collect()
-}
-
 /// The compose file of a folder, by the names Compose itself looks for.
 pub fn file_in(folder: &Path) -> Option<PathBuf> {
     [

@@ -4,12 +4,14 @@
 //! [`lock`], noting every step in the [`audit`] log. The library exists for the tests.
 
 pub mod adoption;
+pub mod application;
 pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod compose;
 pub mod container;
+pub mod database;
 pub mod disk;
 pub mod doctor;
 pub mod dotenv;

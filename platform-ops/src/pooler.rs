@@ -93,3 +93,48 @@ impl Console {
         Ok(rows)
     }
 }
+
+/// Someone who comes through the pooler.
+pub struct Login<'a> {
+    /// The role.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a str,
+    /// The database.
+    pub database: &'a str,
+}
+
+impl Login<'_> {
+    /// Logs in, all the way to the database.
+    ///
+    /// # Errors
+    /// The words of whoever refused.
+    pub async fn check(&self, settings: &Settings, container: &Container) -> anyhow::Result<()> {
+        let address = container
+            .address(&settings.names.network)
+            .context("the container has no address")?;
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(address)
+            .port(Service::Pgbouncer.port().unwrap_or_default())
+            .user(self.user)
+            .password(self.password)
+            .dbname(self.database)
+            .application_name("platform-ops")
+            .connect_timeout(CONNECT_TIMEOUT);
+        let login = async {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(async move { drop(connection.await) });
+            client.simple_query("select 1").await?;
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        let done = tokio::time::timeout(ANSWER_TIMEOUT, login)
+            .await
+            .context("no answer")?;
+        // The server's own words are one level down.
+        done.map_err(|error| match std::error::Error::source(&error) {
+            Some(cause) => anyhow::anyhow!("{cause}"),
+            None => error.into(),
+        })
+    }
+}

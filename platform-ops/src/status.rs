@@ -23,6 +23,9 @@ pub struct Status {
     pub disks: BTreeMap<String, Room>,
     /// Room under which commands that need room refuse, in bytes.
     pub disk_floor_bytes: u64,
+    /// Databases that were set aside, with their bytes.
+    #[serde(default)]
+    pub kept: Vec<(String, u64)>,
     /// Findings of `doctor`.
     pub faults: usize,
     /// Findings of `doctor`.
@@ -78,6 +81,11 @@ impl Status {
             services: services.map(service).collect(),
             disks: facts.host.disks.clone(),
             disk_floor_bytes: crate::disk::FLOOR_BYTES,
+            kept: facts
+                .postgres
+                .as_ref()
+                .map(|postgres| postgres.kept.clone())
+                .unwrap_or_default(),
             faults: report.count(Severity::Fault),
             warnings: report.count(Severity::Warning),
             worst: faults
@@ -300,6 +308,11 @@ pub fn screen(output: Output, status: &Status) -> String {
             ByteSize(status.disk_floor_bytes)
         );
         line(low.then_some(Tone::Bad), "disk", content);
+    }
+    for (name, bytes) in &status.kept {
+        let size = ByteSize(*bytes);
+        let content = format!("{name}, {size}; to free it: platform-ops db drop {name}");
+        line(None, "kept", content);
     }
     line(
         None,

@@ -167,6 +167,8 @@ pub struct PostgresFacts {
     pub superusers: Vec<String>,
     /// Seconds of the oldest open transaction.
     pub oldest_transaction_seconds: i64,
+    /// Databases that were set aside, with their bytes.
+    pub kept: Vec<(String, u64)>,
     /// Indexes that are not valid.
     pub invalid_indexes: Vec<String>,
     /// Failed archive commands since the last that worked.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::application;
 use crate::compose::{self, Project};
 use crate::container::{Container, LABEL_SERVICE, LABEL_WORKING_DIR};
 use crate::environment::Environment;
@@ -133,7 +134,7 @@ impl App {
     pub async fn recreate(&self, session: &Session) -> anyhow::Result<()> {
         let mut arguments = vec!["up", "--detach", "--no-deps", "--no-build", "--quiet-pull"];
         arguments.extend(self.services.keys().map(String::as_str));
-        let env_files = compose::app_env_files(session, &self.folder);
+        let env_files = application::env_files(session, &self.folder);
         let project = Project::new(self.folder.clone(), env_files);
         project.output(session, &arguments).await.map(drop)
     }
@@ -175,7 +176,7 @@ impl App {
     ) -> anyhow::Result<BTreeMap<String, String>> {
         let scratch = Scratch::new().context("make a folder for platform.env")?;
         let platform_env = scratch.write("platform.env".as_ref(), environment.text())?;
-        let mut env_files = compose::app_env_files(session, &self.folder);
+        let mut env_files = application::env_files(session, &self.folder);
         env_files.pop();
         env_files.push(platform_env);
         Project::new(self.folder.clone(), env_files)

@@ -1,21 +1,18 @@
 //! What the servers themselves answer.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use serde_json::Value;
-use tokio_postgres::NoTls;
 
 use super::gap;
 use crate::container::Container;
+use crate::database::name::KEPT_PATTERN;
 use crate::doctor::{Facts, PoolerFacts, PostgresFacts, RedisFacts};
-use crate::pooler::Console;
+use crate::pooler::{Console, Login};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{postgres, redis};
 
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const AGENT_STATUS: [&str; 5] = [
     "/platform-agent",
     "status",
@@ -35,6 +32,7 @@ const CLUSTER_SQL: &str = "select json_build_object(
  'open_hba', (select coalesce(json_agg(concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address, netmask, auth_method)), '[]') from pg_hba_file_rules where auth_method = 'trust' and type like 'host%' and address not in ('127.0.0.1', '::1', 'localhost', 'samehost')),
  'superusers', (select coalesce(json_agg(rolname), '[]') from pg_roles where rolsuper and rolcanlogin and rolname <> current_user and rolname <> 'postgres'),
  'oldest_transaction_seconds', (select coalesce(max(extract(epoch from now() - xact_start)), 0)::bigint from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
+ 'kept', (select coalesce(json_agg(json_build_array(datname, pg_database_size(oid)) order by datname), '[]') from pg_database where datname ~ '{kept}'),
  'archive_failures', (select case when last_failed_time > coalesce(last_archived_time, '-infinity') then failed_count else 0 end from pg_stat_archiver))";
 
 const DATABASES_SQL: &str = "select coalesce(json_agg(datname order by datname), '[]') from pg_database where datallowconn and not datistemplate";
@@ -90,7 +88,8 @@ pub async fn ask_postgres_settings(
 }
 
 async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Result<PostgresFacts> {
-    let cluster = postgres::ask(session, container, "postgres", CLUSTER_SQL).await?;
+    let sql = CLUSTER_SQL.replace("{kept}", KEPT_PATTERN);
+    let cluster = postgres::ask(session, container, "postgres", &sql).await?;
     let mut answers: PostgresFacts =
         serde_json::from_value(cluster).context("read PostgreSQL's answer")?;
     let databases: Vec<String> = serde_json::from_value(
@@ -142,7 +141,13 @@ async fn ask_pooler(
     container: &Container,
     settings: &Settings,
 ) -> anyhow::Result<PoolerFacts> {
-    let login_error = login(container, settings)
+    let login = Login {
+        user: &settings.postgres_user,
+        password: &settings.environment.get_or("POSTGRES_PASSWORD", ""),
+        database: "postgres",
+    };
+    let login_error = login
+        .check(settings, container)
         .await
         .err()
         .map(|error| session.redactor.clean(&format!("{error:#}")));
@@ -186,36 +191,6 @@ async fn ask_pooler(
         answers.waiting.1 = answers.waiting.1.max(number("maxwait"));
     }
     Ok(answers)
-}
-
-/// Logs in through the pooler, all the way to the database.
-async fn login(container: &Container, settings: &Settings) -> anyhow::Result<()> {
-    let address = container
-        .address(&settings.names.network)
-        .context("the container has no address")?;
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(address)
-        .port(Service::Pgbouncer.port().unwrap_or_default())
-        .user(&settings.postgres_user)
-        .password(settings.environment.get_or("POSTGRES_PASSWORD", ""))
-        .dbname("postgres")
-        .application_name("platform-ops")
-        .connect_timeout(LOGIN_TIMEOUT);
-    let login = async {
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(async move { drop(connection.await) });
-        client.simple_query("select 1").await?;
-        Ok::<_, tokio_postgres::Error>(())
-    };
-    let done = tokio::time::timeout(2 * LOGIN_TIMEOUT, login)
-        .await
-        .context("no answer")?;
-    // The server's own words are one level down.
-    done.map_err(|error| match std::error::Error::source(&error) {
-        Some(cause) => anyhow::anyhow!("{cause}"),
-        None => error.into(),
-    })
 }
 
 /// Users with an md5 hash in userlist.txt.
