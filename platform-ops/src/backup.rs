@@ -4,6 +4,7 @@
 //! the format for a stranger. [`create`] makes one, [`verify`] reads every byte of it, [`drill`]
 //! restores it into throw-away containers, [`restore`] brings it back beside what lives.
 
+pub mod alarm;
 pub mod catalog;
 pub mod check;
 pub mod config;
@@ -12,10 +13,13 @@ pub mod create;
 pub mod drill;
 pub mod exec;
 pub mod folder;
+pub mod journal;
 pub mod key;
 pub mod listing;
 pub mod manifest;
+pub mod metrics;
 pub mod open;
+pub mod outcome;
 pub mod policy;
 pub mod pooler;
 pub mod progress;
@@ -24,6 +28,7 @@ pub mod psql;
 pub mod redis;
 pub mod redis_restore;
 pub mod restore;
+pub mod schedule;
 pub mod seal;
 pub mod server;
 pub mod source;
@@ -35,3 +40,4 @@ pub mod target;
 pub mod throwaway;
 pub mod tree;
 pub mod verify;
+pub mod webhook;

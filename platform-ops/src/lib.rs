@@ -10,6 +10,7 @@ pub mod cli;
 pub mod command;
 pub mod compose;
 pub mod container;
+pub mod crontab;
 pub mod disk;
 pub mod doctor;
 pub mod dotenv;

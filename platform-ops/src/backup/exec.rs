@@ -7,8 +7,11 @@ use anyhow::{Context as _, anyhow, bail};
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::models::ExecInspectResponse;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 /// Bytes of one frame of output at most.
@@ -90,6 +93,31 @@ impl Process {
             ended: false,
             name,
         })
+    }
+
+    /// Holds it to the last `cpus` CPUs of those that it may run on.
+    ///
+    /// # Errors
+    /// When the kernel refuses; a program that has ended already needs no limit.
+    pub async fn limit_cpus(&self, cpus: usize) -> anyhow::Result<()> {
+        let failed = || format!("hold {} to {cpus} CPUs", self.name);
+        let state = self.docker.inspect_exec(&self.id).await;
+        let Some(pid) = host_pid(&state.with_context(failed)?) else {
+            return Ok(());
+        };
+        let narrow = || {
+            let allowed = sched_getaffinity(Some(pid))?;
+            let mut narrowed = CpuSet::new();
+            let all = (0..CpuSet::MAX_CPU)
+                .rev()
+                .filter(|cpu| allowed.is_set(*cpu));
+            all.take(cpus.max(1)).for_each(|cpu| narrowed.set(cpu));
+            sched_setaffinity(Some(pid), &narrowed)
+        };
+        match narrow() {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            done => done.with_context(failed),
+        }
     }
 
     /// The next piece of its standard output; `None` at its end.
@@ -202,18 +230,21 @@ impl Drop for Process {
     }
 }
 
-/// Ends a program by its process id, which the engine gives as the host sees it.
+/// Ends a program.
 async fn kill(docker: &Docker, id: &str) {
     let Ok(state) = docker.inspect_exec(id).await else {
         return;
     };
-    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
-    if state.running == Some(true)
-        && let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
-    {
+    if let Some(pid) = host_pid(&state) {
         // It may have ended meanwhile.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
+}
+
+/// The process id of a program that runs, which the engine gives as the host sees it.
+fn host_pid(state: &ExecInspectResponse) -> Option<Pid> {
+    let pid = state.pid.filter(|_| state.running == Some(true))?;
+    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 /// How a program ended.
