@@ -89,10 +89,12 @@ const RULES: Retention = Retention {
 };
 
 fn removed(plan: &platform_ops::plan::Plan<Removal>) -> Vec<&str> {
-    let set = |removal| match removal {
-        &Removal::Set { ref set, .. } => Some(set.as_str()),
-        Removal::Upload { .. } => None,
-    };
+    fn set(removal: &Removal) -> Option<&str> {
+        match removal {
+            Removal::Set { set, .. } => Some(set),
+            Removal::Upload { .. } => None,
+        }
+    }
     plan.actions().filter_map(set).collect()
 }
 

@@ -2,6 +2,7 @@
 //! reasons than success.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use bollard::Docker;
@@ -18,6 +19,10 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 const FRAME_BYTES_MAX: usize = 1 << 20;
 /// What is kept of a program's complaints: their end.
 const STDERR_BYTES_MAX: usize = 16 << 10;
+
+/// A program that has to be held to something must have started by then.
+const START_MAX: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is to run.
 #[derive(Clone, Debug, Default)]
@@ -101,9 +106,21 @@ impl Process {
     /// When the kernel refuses; a program that has ended already needs no limit.
     pub async fn limit_cpus(&self, cpus: usize) -> anyhow::Result<()> {
         let failed = || format!("hold {} to {cpus} CPUs", self.name);
-        let state = self.docker.inspect_exec(&self.id).await;
-        let Some(pid) = host_pid(&state.with_context(failed)?) else {
-            return Ok(());
+        let began = Instant::now();
+        // The engine answers before the program runs.
+        let pid = loop {
+            let state = self.docker.inspect_exec(&self.id).await;
+            let state = state.with_context(failed)?;
+            if let Some(pid) = host_pid(&state) {
+                break pid;
+            }
+            if state.exit_code.is_some() {
+                return Ok(());
+            }
+            if began.elapsed() > START_MAX {
+                bail!("{}: it does not start", failed());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         };
         let narrow = || {
             let allowed = sched_getaffinity(Some(pid))?;

@@ -147,7 +147,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_no_set() {
     let mut known: Vec<PathBuf> = Vec::new();
     for kill_after_files in [1, 3, 5] {
         let mut child = platform.host.spawn(&["backup", "create", "--no-drill"]);
-        let limit = std::time::Duration::from_secs(120);
+        let limit = std::time::Duration::from_secs(600);
         let folder = fixtures::wait::until("some files", limit, || {
             let folders = std::fs::read_dir(platform.store()).into_iter().flatten();
             let mut folders = folders.flatten().map(|entry| entry.path());

@@ -10,7 +10,7 @@ use crate::setup::Platform;
 /// Larger than one part, and no compressor makes it smaller.
 pub const NOISE: &str = "create table public.noise as \
     select gen_random_uuid()::text || gen_random_uuid() as t from generate_series(1, 700000);";
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 const SESSIONS: &str =
     "select count(*) from pg_stat_activity where application_name like 'platform-ops:%'";
 

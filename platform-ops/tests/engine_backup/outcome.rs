@@ -86,33 +86,8 @@ fn a_failure_is_told_everywhere_and_a_success_ends_it() {
         ));
     };
     // A file is in the folder's place.
-    let blocked = platform.key();
-    configure(&blocked);
-    let run = platform.ops(&["backup", "create", "--no-drill"]);
-    assert_eq!(run.code, 1, "{}", run.all());
-    let (path, message) = told.recv().unwrap();
-    assert_eq!(path, "/hook/of-5ecret-name");
-    assert_eq!(
-        (&message["event"], &message["exit"]),
-        (&"backup_alarm".into(), &1.into())
-    );
-    assert_eq!(message["alarms"][0]["kind"], "failed");
-    assert!(!message.to_string().contains("5ecret"), "{message}");
-    assert_eq!(metric(&platform, "failures"), Some(1));
-    assert_eq!(metric(&platform, "last_attempt_exit_code"), Some(1));
-    assert_eq!(metric(&platform, "alarm{kind=\"failed\"}"), Some(1));
-    assert_eq!(metric(&platform, "last_set_timestamp_seconds"), None);
-    assert_found(
-        &findings(&platform.host),
-        &[("backup.failed", "backups"), ("backup.age", "backups")],
-    );
-    let status = platform.ops(&["status"]);
-    assert_eq!(status.code, 3, "{}", status.all());
-    assert!(
-        status.out.contains("1 run in a row made no set"),
-        "{}",
-        status.out
-    );
+    configure(&platform.key());
+    a_failure_is_told(&platform, &told);
 
     configure(&platform.store());
     let set = platform.create(&[]);
@@ -132,28 +107,7 @@ fn a_failure_is_told_everywhere_and_a_success_ends_it() {
             &platform.key_argument(),
         ])
         .ok();
-    is_well_formed(&platform.host.read("metrics/platform_ops.prom"));
-    for kind in ["failed", "stale", "undrilled", "escrow", "size"] {
-        assert_eq!(
-            metric(&platform, &format!("alarm{{kind=\"{kind}\"}}")),
-            Some(0),
-            "{kind}"
-        );
-    }
-    let escrow = metric(&platform, "last_drill_timestamp_seconds{key=\"escrow\"}");
-    assert!(escrow.is_some());
-    let found = findings(&platform.host);
-    for check in [
-        "backup.failed",
-        "backup.age",
-        "backup.drill",
-        "backup.escrow",
-    ] {
-        assert!(!is_found(&found, check, ""), "{check}");
-    }
-    assert_found(&found, &[("backup.schedule", "backups")]);
-    let status = platform.ops(&["status"]);
-    assert!(status.out.contains("one interval"), "{}", status.out);
+    all_is_well(&platform);
 
     platform.create(&["--no-drill"]);
     let (_, message) = told.recv().unwrap();
@@ -173,4 +127,57 @@ fn a_failure_is_told_everywhere_and_a_success_ends_it() {
         "{}",
         run.err
     );
+}
+
+fn a_failure_is_told(platform: &Platform, told: &Receiver<(String, Value)>) {
+    let run = platform.ops(&["backup", "create", "--no-drill"]);
+    assert_eq!(run.code, 1, "{}", run.all());
+    let (path, message) = told.recv().unwrap();
+    assert_eq!(path, "/hook/of-5ecret-name");
+    assert_eq!(
+        (&message["event"], &message["exit"]),
+        (&"backup_alarm".into(), &1.into())
+    );
+    assert_eq!(message["alarms"][0]["kind"], "failed");
+    assert!(!message.to_string().contains("5ecret"), "{message}");
+    assert_eq!(metric(platform, "failures"), Some(1));
+    assert_eq!(metric(platform, "last_attempt_exit_code"), Some(1));
+    assert_eq!(metric(platform, "alarm{kind=\"failed\"}"), Some(1));
+    assert_eq!(metric(platform, "last_set_timestamp_seconds"), None);
+    assert_found(
+        &findings(&platform.host),
+        &[("backup.failed", "backups"), ("backup.age", "backups")],
+    );
+    let status = platform.ops(&["status"]);
+    assert_eq!(status.code, 3, "{}", status.all());
+    assert!(
+        status.out.contains("1 run in a row made no set"),
+        "{}",
+        status.out
+    );
+}
+
+fn all_is_well(platform: &Platform) {
+    is_well_formed(&platform.host.read("metrics/platform_ops.prom"));
+    for kind in ["failed", "stale", "undrilled", "escrow", "size"] {
+        assert_eq!(
+            metric(platform, &format!("alarm{{kind=\"{kind}\"}}")),
+            Some(0),
+            "{kind}"
+        );
+    }
+    let escrow = metric(platform, "last_drill_timestamp_seconds{key=\"escrow\"}");
+    assert!(escrow.is_some());
+    let found = findings(&platform.host);
+    for check in [
+        "backup.failed",
+        "backup.age",
+        "backup.drill",
+        "backup.escrow",
+    ] {
+        assert!(!is_found(&found, check, ""), "{check}");
+    }
+    assert_found(&found, &[("backup.schedule", "backups")]);
+    let status = platform.ops(&["status"]);
+    assert!(status.out.contains("one interval"), "{}", status.out);
 }

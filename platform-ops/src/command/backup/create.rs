@@ -75,7 +75,7 @@ struct Summary<'a> {
 /// # Errors
 /// Whatever stage failed; then there is no set.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
-    if arguments.scheduled && !is_due(session)? {
+    if arguments.scheduled && !is_due(session, true)? {
         return Ok(Exit::OK);
     }
     let _lock = session.lock("backup create")?;
@@ -84,7 +84,7 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         return dry(session, &job(session, arguments, &scene).await?).await;
     }
     // Another run may have made it while this one waited for the lock.
-    if arguments.scheduled && !is_due(session)? {
+    if arguments.scheduled && !is_due(session, false)? {
         return Ok(Exit::OK);
     }
     // What trades comes first.
@@ -101,8 +101,8 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     ended
 }
 
-/// Whether the schedule wants a backup now.
-fn is_due(session: &Session) -> anyhow::Result<bool> {
+/// Whether the schedule wants a backup now; why it does is said if `first`.
+fn is_due(session: &Session, first: bool) -> anyhow::Result<bool> {
     let schedule = Config::load(&session.root)?.schedule;
     // A journal that cannot be read is begun anew by the run.
     let journal = Journal::load(&session.root).unwrap_or_default();
@@ -114,7 +114,9 @@ fn is_due(session: &Session) -> anyhow::Result<bool> {
             } else {
                 "due"
             };
-            session.output.note(&format!("{}: {why}", both_zones(&now)));
+            if first {
+                session.output.note(&format!("{}: {why}", both_zones(&now)));
+            }
             Ok(true)
         }
         Due::No { next } => {
