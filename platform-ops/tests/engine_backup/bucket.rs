@@ -43,7 +43,7 @@ fn t12_a_set_is_made_through_faults_and_comes_back() {
     // Larger than one part, and no compressor makes it smaller.
     platform.sql(
         "trading_db",
-        "create table public.noise as select gen_random_uuid()::text || gen_random_uuid() as t \
+        "set statement_timeout = 0; create table public.noise as select gen_random_uuid()::text || gen_random_uuid() as t \
          from generate_series(1, 700000);",
     );
     for kind in [
@@ -111,7 +111,7 @@ fn t13_a_lost_part_fails_the_backup_and_leaves_nothing() {
     platform.create(&["--no-drill", "--to", other]);
     platform.sql(
         "trading_db",
-        "create table public.noise as select gen_random_uuid()::text || gen_random_uuid() as t \
+        "set statement_timeout = 0; create table public.noise as select gen_random_uuid()::text || gen_random_uuid() as t \
          from generate_series(1, 700000);",
     );
     cloud

@@ -8,7 +8,7 @@ use crate::host::docker;
 use crate::setup::Platform;
 
 /// Larger than one part, and no compressor makes it smaller.
-pub const NOISE: &str = "create table public.noise as \
+pub const NOISE: &str = "set statement_timeout = 0; create table public.noise as \
     select gen_random_uuid()::text || gen_random_uuid() as t from generate_series(1, 700000);";
 const LIMIT: Duration = Duration::from_secs(600);
 const SESSIONS: &str =
