@@ -11,6 +11,7 @@ pub mod cli;
 pub mod command;
 pub mod compose;
 pub mod container;
+pub mod crontab;
 pub mod database;
 pub mod disk;
 pub mod doctor;

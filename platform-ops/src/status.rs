@@ -6,9 +6,10 @@ use bytesize::ByteSize;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::schedule::local;
 use crate::container::Container;
 use crate::disk::Room;
-use crate::doctor::{Facts, Report, Severity};
+use crate::doctor::{BackupFacts, Facts, Report, Severity};
 use crate::output::{Output, Tone};
 use crate::service::Service;
 
@@ -32,6 +33,9 @@ pub struct Status {
     pub warnings: usize,
     /// The first of the faults, in words.
     pub worst: Vec<String>,
+    /// The backups, as far as this host knows.
+    #[serde(default)]
+    pub backup: BackupFacts,
     /// What could not be looked at.
     pub gaps: Vec<String>,
     /// What is different from the last look.
@@ -92,6 +96,7 @@ impl Status {
                 .take(3)
                 .map(|finding| format!("{}: {}", finding.subject, finding.evidence))
                 .collect(),
+            backup: facts.backup.clone(),
             gaps: facts
                 .gaps
                 .iter()
@@ -314,11 +319,16 @@ pub fn screen(output: Output, status: &Status) -> String {
         let content = format!("{name}, {size}; to free it: platform-ops db drop {name}");
         line(None, "kept", content);
     }
-    line(
-        None,
-        "backups",
-        "not looked at here: `platform-ops backup list`; what was written since the last set is what a disaster costs".to_owned(),
-    );
+    let backup = &status.backup;
+    let tone = match (backup.alarms.is_empty(), backup.last) {
+        (false, _) => Tone::Bad,
+        (true, None) => Tone::Warn,
+        (true, Some(_)) => Tone::Good,
+    };
+    line(Some(tone), "backups", backups(backup));
+    for alarm in &backup.alarms {
+        line(Some(Tone::Bad), "", alarm.text.clone());
+    }
     let tone = if status.faults > 0 {
         Tone::Bad
     } else if status.warnings > 0 {
@@ -341,6 +351,20 @@ pub fn screen(output: Output, status: &Status) -> String {
         line(None, "changed", change.clone());
     }
     text
+}
+
+/// How old the last set is, whether one was restored, and what a disaster costs.
+fn backups(backup: &BackupFacts) -> String {
+    let at = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), local);
+    let by = match &backup.started_by[..] {
+        [] => "nothing".to_owned(),
+        by => by.join(" and "),
+    };
+    format!(
+        "last set {}, last drill {}, started by {by}; a disaster costs what was written since the last set: one interval at most, while they succeed",
+        at(backup.last),
+        at(backup.proven)
+    )
 }
 
 fn since(now: Timestamp, started_at: &str, state: &str) -> String {

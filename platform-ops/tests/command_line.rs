@@ -50,7 +50,12 @@ fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir().unwrap();
     let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/host");
     let mut files = Vec::new();
-    for name in ["platform-ops-doctor.service", "platform-ops-doctor.timer"] {
+    for name in [
+        "platform-ops-doctor.service",
+        "platform-ops-doctor.timer",
+        "platform-ops-backup.service",
+        "platform-ops-backup.timer",
+    ] {
         let text = std::fs::read_to_string(format!("{units}/{name}")).unwrap();
         let text = text.replace(
             "/usr/local/bin/platform-ops",
@@ -69,7 +74,7 @@ fn systemd_accepts_the_units() {
         .unwrap();
     let complaints = text(&output.stderr);
     assert!(
-        output.status.success() && !complaints.contains("platform-ops-doctor"),
+        output.status.success() && !complaints.contains("platform-ops-"),
         "{complaints}"
     );
 }

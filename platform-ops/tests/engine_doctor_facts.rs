@@ -7,6 +7,7 @@ mod host;
 use std::process::Command;
 
 use host::Host;
+use platform_ops::backup::alarm::{Alarm, Kind};
 use platform_ops::container::Container;
 use platform_ops::disk::Room;
 use platform_ops::doctor::{self, EngineFacts, Facts, LogFacts, PostgresFacts};
@@ -116,7 +117,26 @@ const SERVICES: &[Planted] = &[
     ("postgres.archive", |facts| {
         postgres(facts).archive_failures = 3
     }),
+    ("backup.none", |facts| facts.backup.configured = Some(false)),
+    ("backup.schedule", |facts| {
+        facts.backup.configured = Some(true)
+    }),
+    ("backup.schedule", |facts| {
+        facts.backup.configured = Some(true);
+        facts.backup.started_by = vec!["systemd".to_owned()];
+        facts.host.cron_backups = vec!["0 2 * * * /srv/apps/backup.sh".to_owned()];
+    }),
+    ("backup.failed", |facts| alarm(facts, Kind::Failed)),
+    ("backup.age", |facts| alarm(facts, Kind::Stale)),
+    ("backup.drill", |facts| alarm(facts, Kind::Undrilled)),
+    ("backup.escrow", |facts| alarm(facts, Kind::Escrow)),
+    ("backup.size", |facts| alarm(facts, Kind::Size)),
 ];
+
+fn alarm(facts: &mut Facts, kind: Kind) {
+    let text = "planted".to_owned();
+    facts.backup.alarms = vec![Alarm { kind, text }];
+}
 
 #[test]
 fn every_check_of_the_machine_finds_its_fault() {

@@ -1,9 +1,11 @@
 //! The restore drill: a set counts only after it was restored.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use bollard::Docker;
+use bytesize::ByteSize;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -21,6 +23,7 @@ use crate::backup::server::Server;
 use crate::backup::store::Store;
 use crate::backup::target::{Target, put_file, read_catalog};
 use crate::backup::throwaway::{self, Caps, Spec, Throwaway};
+use crate::disk;
 use crate::failure::Failure;
 use crate::guard::{Duty, Guard};
 use crate::interrupt::Interrupt;
@@ -54,6 +57,7 @@ impl Drill<'_> {
     /// # Errors
     /// When no drill can be held; a set that cannot be restored is a fault in the proof.
     pub async fn hold(&self, set: &Set, progress: &Progress) -> anyhow::Result<Proof> {
+        self.require_room(&set.manifest).await?;
         let began = Instant::now();
         let mut proof = Proof::begin(
             set.id(),
@@ -96,6 +100,42 @@ impl Drill<'_> {
         proof.complete = self.only.is_empty() && proof.faults.is_empty();
         proof.seconds = began.elapsed().as_secs_f64();
         Ok(proof)
+    }
+
+    /// A drill that fills the disk ends the databases that it is for.
+    async fn require_room(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let info = self
+            .docker
+            .info()
+            .await
+            .context("ask the engine where it keeps containers")?;
+        let Some(folder) = info.docker_root_dir else {
+            return Ok(());
+        };
+        // The archive lies beside what comes of it.
+        let databases = manifest.databases.iter().map(|database| {
+            let archive = manifest.object(&database.object);
+            database.bytes + archive.map_or(0, |archive| archive.plain_bytes)
+        });
+        let redis = manifest.redis.iter().filter_map(|redis| {
+            let object = manifest.object(&redis.object).ok()?;
+            Some(object.plain_bytes)
+        });
+        let needed = databases.chain(redis).sum::<u64>() + disk::FLOOR_BYTES;
+        let free = disk::room(Path::new(&folder))?.bytes_free;
+        if free < needed {
+            let what = format!(
+                "a drill may need {} in {folder}, where {} are free",
+                ByteSize(needed),
+                ByteSize(free)
+            );
+            return Err(Failure::refused(what)
+                .try_next(
+                    "make room, or hold it on another host: backup drill --identity FILE there",
+                )
+                .into());
+        }
+        Ok(())
     }
 
     async fn postgres(

@@ -17,7 +17,7 @@ use crate::backup::exec::{self, Program};
 pub const LABEL: &str = "platform-ops.drill";
 
 /// initdb on a slow disk, and the restore of nothing.
-const READY_MAX: Duration = Duration::from_secs(180);
+const READY_MAX: Duration = Duration::from_secs(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How much of the host a drill may use.

@@ -1,5 +1,6 @@
 //! The checks, as data.
 
+mod backup;
 mod configuration;
 mod container;
 mod health;
@@ -359,4 +360,27 @@ pub const CHECKS: &[Check] = &[
         "the agent's credentials are there and private",
         shipping::credentials,
     ),
+    check(
+        "backup.none",
+        "there is a place for backups",
+        backup::configured,
+    ),
+    check(
+        "backup.schedule",
+        "one thing starts backups",
+        backup::scheduled,
+    ),
+    check("backup.failed", "the last backup succeeded", backup::failed),
+    check("backup.age", "the last set is young", backup::age),
+    check(
+        "backup.drill",
+        "a drill has restored a set lately",
+        backup::drill,
+    ),
+    check(
+        "backup.escrow",
+        "the key that is kept elsewhere opens a set",
+        backup::escrow,
+    ),
+    check("backup.size", "sets do not pile up", backup::size),
 ];

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backup::alarm::Alarm;
 use crate::container::Container;
 use crate::disk::Room;
 use crate::hygiene::Fault;
@@ -62,6 +63,25 @@ pub struct Facts {
     pub agent: Option<Value>,
     /// What stands in the agent's folder of credentials: name and mode.
     pub agent_credentials: Vec<(String, u32)>,
+    /// The backups, as far as this host knows.
+    #[serde(default)]
+    pub backup: BackupFacts,
+}
+
+/// The backups, as far as this host knows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupFacts {
+    /// Whether there is a place for them; None where it could not be looked at.
+    pub configured: Option<bool>,
+    /// `systemd`, `cron`: what starts them.
+    pub started_by: Vec<String>,
+    /// What is wrong, by the limits of backup.toml.
+    pub alarms: Vec<Alarm>,
+    /// When the snapshots of the last set were opened.
+    pub last: Option<Timestamp>,
+    /// When a drill last restored all of one.
+    pub proven: Option<Timestamp>,
 }
 
 /// The engine.

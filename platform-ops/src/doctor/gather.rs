@@ -1,5 +1,6 @@
 //! Looks at everything once. What cannot be looked at becomes a gap, never an end.
 
+mod backup;
 mod configuration;
 mod machine;
 mod servers;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Facts, LogFacts};
+use super::{BackupFacts, Facts, LogFacts};
 use crate::container::{Container, LABEL_WORKING_DIR};
 use crate::image::ImageLock;
 use crate::plan::{Effect, Plan};
@@ -45,7 +46,11 @@ pub async fn gather(session: &Session) -> Facts {
         pooler: None,
         agent: None,
         agent_credentials: configuration::credentials(session),
+        backup: BackupFacts::default(),
     };
+    if let Err(error) = backup::gather(session, &mut facts.backup) {
+        gap(session, &mut facts, "backups", &error);
+    }
     let settings = configuration::gather(session, &mut facts);
     facts.names = settings
         .as_ref()

@@ -151,9 +151,12 @@ impl Rotation {
             environment,
             ..self.after.clone()
         };
+        let mut roles = self.after.app_roles.iter();
+        let role = roles.find(|role| role.key == self.journal.key);
         settings.app_roles.push(AppRole {
             user: from.user.clone(),
             key: OLD_KEY.to_owned(),
+            database: role.map(|role| role.database.clone()).unwrap_or_default(),
         });
         Ok(settings)
     }

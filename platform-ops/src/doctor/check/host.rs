@@ -200,6 +200,8 @@ pub(super) fn files(facts: &Facts) -> Vec<Finding> {
             };
             let fix = if path.ends_with(".json") {
                 format!("compare them, and copy the right one over the other: {} {path}", master.display())
+            } else if path.contains("platform-ops-backup") {
+                format!("compare it with its master {}, move it away, platform-ops backup schedule install", master.display())
             } else {
                 format!("install -m 644 {} {path} && systemctl daemon-reload && systemctl enable --now platform-ops-doctor.timer", master.display())
             };
@@ -213,7 +215,7 @@ pub(super) fn cron(facts: &Facts) -> Vec<Finding> {
     lines
         .map(|line| {
             let evidence = format!("{line:?}: cron passes no environment, and a backup that fails there says so to nobody");
-            finding(Note, "backup.sh", evidence, "look at what it wrote last, then move to `platform-ops backup create` and take this line out")
+            finding(Note, "backup.sh", evidence, "platform-ops backup schedule install --replace-cron")
         })
         .collect()
 }

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::backup::schedule::unit;
 use crate::compose::Project;
+use crate::crontab;
 use crate::disk;
 use crate::doctor::{EngineFacts, Facts, HostFacts};
 use crate::host_file::{HOST_FILES, HostFile};
@@ -14,11 +16,6 @@ use crate::session::Session;
 /// Docker's rules for published ports use it; EL10 has it in a package that nothing pulls in.
 const MODULES: [&str; 1] = ["xt_addrtype"];
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
-const CRONTABS: [&str; 3] = [
-    "/etc/crontab",
-    "/var/spool/cron/root",
-    "/var/spool/cron/crontabs/root",
-];
 
 pub(super) fn host(session: &Session) -> HostFacts {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -91,7 +88,8 @@ fn files(session: &Session) -> Vec<(String, String)> {
             Err(_) => Some((file.path.to_owned(), "missing".to_owned())),
         }
     };
-    HOST_FILES.iter().filter_map(difference).collect()
+    let files = HOST_FILES.iter().chain(&unit::FILES);
+    files.filter_map(difference).collect()
 }
 
 fn clock() -> Option<bool> {
@@ -107,21 +105,8 @@ fn clock() -> Option<bool> {
 }
 
 fn cron() -> Vec<String> {
-    let folder = std::fs::read_dir("/etc/cron.d")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let files = CRONTABS.into_iter().map(Into::into).chain(folder);
-    let mut lines = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let calls = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#') && line.contains("/apps/backup.sh"));
-        lines.extend(calls.map(|line| line.trim().to_owned()));
-    }
-    lines
+    let lines = crontab::backup_lines(Path::new("/")).into_iter();
+    lines.map(|line| line.text).collect()
 }
 
 pub(super) async fn compose(session: &Session, facts: &mut Facts) {
