@@ -1,5 +1,6 @@
 //! The checks, as data.
 
+mod cloud;
 mod configuration;
 mod container;
 mod health;
@@ -49,6 +50,11 @@ use Severity::{Fault, Note, Warning};
 /// Every check there is.
 pub const CHECKS: &[Check] = &[
     check("look.gap", "what could not be looked at", host::gaps),
+    check(
+        "waiver.unknown",
+        "waivers name checks that exist",
+        configuration::waivers,
+    ),
     check("engine.podman", "the engine is Docker's", host::podman),
     check(
         "engine.version",
@@ -84,6 +90,16 @@ pub const CHECKS: &[Check] = &[
         host::cron,
     ),
     check(
+        "host.cron-prune",
+        "cron removes nothing that only stands still",
+        host::prunes,
+    ),
+    check(
+        "host.selinux",
+        "SELinux lets the platform work",
+        host::selinux,
+    ),
+    check(
         "network.missing",
         "the shared network is there and a bridge",
         host::network,
@@ -114,6 +130,11 @@ pub const CHECKS: &[Check] = &[
         configuration::dollar,
     ),
     check("secret.weak", "secrets are strong", configuration::weak),
+    check(
+        "secret.refused",
+        "the servers take the passwords of platform.env",
+        configuration::refused,
+    ),
     check(
         "secret.exposed",
         "no secret stands in `docker inspect`",
@@ -353,5 +374,15 @@ pub const CHECKS: &[Check] = &[
         "agent.credentials",
         "the agent's credentials are there and private",
         shipping::credentials,
+    ),
+    check(
+        "agent.oci",
+        "the agent's credentials and way to OCI",
+        cloud::agent,
+    ),
+    check(
+        "backup.bucket",
+        "the bucket of backups answers",
+        cloud::bucket,
     ),
 ];
