@@ -54,6 +54,17 @@ fn count(host: &Host) -> Child {
         .unwrap()
 }
 
+/// Every answer came, and in order.
+fn assert_counted(counting: Child) {
+    let counted = counting.wait_with_output().unwrap();
+    let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
+    let numbers: Vec<String> = (1..=COUNT).map(|number| number.to_string()).collect();
+    assert!(
+        counted.lines().eq(numbers),
+        "a client of Redis had an error"
+    );
+}
+
 #[test]
 fn a_host_by_hand_is_adopted_under_load_and_then_taken_service_by_service() {
     let host = by_hand(&[]);
@@ -88,13 +99,7 @@ fn adopted_with_nothing_recreated(host: &Host) {
         "{load}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let counted = counting.wait_with_output().unwrap();
-    let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
-    let numbers: Vec<String> = (1..=COUNT).map(|number| number.to_string()).collect();
-    assert!(
-        counted.lines().eq(numbers),
-        "a client of Redis had an error"
-    );
+    assert_counted(counting);
     assert_eq!(host.ids(), before);
     for secret in [ADMIN_PASSWORD, REDIS_PASSWORD, TRADING_PASSWORD] {
         assert!(!adopted.all().contains(secret) && !plan.all().contains(secret));

@@ -77,7 +77,7 @@ pub async fn plan_up(
             start_if_down(container, *service, plan)
         } else {
             wanted
-                .converge(session, settings, &observed, *service, layout, plan)
+                .converge(session, &observed, *service, layout, plan)
                 .await?
         };
         let settled = observed.one(*service).is_some_and(Container::is_healthy);
@@ -104,14 +104,19 @@ fn start_if_down(container: &Container, service: Service, plan: &mut Plan<Action
 }
 
 /// What Compose would label the containers with.
-struct Wanted {
+struct Wanted<'a> {
+    settings: &'a Settings,
     hashes: BTreeMap<String, String>,
     images: BTreeMap<String, String>,
 }
 
-impl Wanted {
+impl<'a> Wanted<'a> {
     /// Asks Compose, of the files as they will be.
-    async fn read(session: &Session, settings: &Settings, layout: &Layout) -> anyhow::Result<Self> {
+    async fn read(
+        session: &Session,
+        settings: &'a Settings,
+        layout: &Layout,
+    ) -> anyhow::Result<Self> {
         let folder =
             crate::scratch::Scratch::new().context("make a folder for the rendered files")?;
         let mut files = Vec::new();
@@ -126,6 +131,7 @@ impl Wanted {
         let environment = folder.write("platform.env".as_ref(), settings.environment.text())?;
         let project = Project::new(session.root.stack(), vec![environment]).with_files(files);
         Ok(Self {
+            settings,
             hashes: project.hashes(session).await?,
             images: project.images(session).await?,
         })
@@ -135,7 +141,6 @@ impl Wanted {
     async fn converge(
         &self,
         session: &Session,
-        settings: &Settings,
         observed: &Observed,
         service: Service,
         layout: &Layout,
@@ -200,16 +205,10 @@ impl Wanted {
             });
             return Ok(true);
         }
-        if service == Service::Redis && learns_its_password(session, settings, container).await? {
-            plan.note("redis is restarted: platform.env has another REDIS_PASSWORD than it knows; applications that send the old one are refused from then on");
-            plan.push(Action::Stop {
-                service,
-                container: container.name.clone(),
-            });
-            plan.push(Action::Start {
-                service,
-                container: container.name.clone(),
-            });
+        if service == Service::Redis
+            && learns_its_password(session, self.settings, container).await?
+        {
+            restart(service, container, plan);
             return Ok(true);
         }
         Self::reload(service, container, layout, plan);
@@ -262,6 +261,16 @@ pub async fn same_passwords(session: &Session, settings: &Settings) -> anyhow::R
     Err(Failure::refused(what)
         .try_next("put the old value back; `platform-ops secrets --help` has the way to a new one on both sides")
         .into())
+}
+
+fn restart(service: Service, container: &Container, plan: &mut Plan<Action>) {
+    plan.note("redis is restarted: platform.env has another REDIS_PASSWORD than it knows; applications that send the old one are refused from then on");
+    let container = container.name.clone();
+    plan.push(Action::Stop {
+        service,
+        container: container.clone(),
+    });
+    plan.push(Action::Start { service, container });
 }
 
 /// Whether Redis runs with another password than platform.env says. It reads its own at a start.

@@ -37,10 +37,7 @@ pub fn screen(output: Output, status: &Status) -> String {
         let content = tone.map_or_else(|| content.clone(), |tone| output.paint(tone, &content));
         text += &format!("{label:<9} {content}\n");
     };
-    let (bytes, available) = status.memory_bytes;
-    if bytes > 0 {
-        let tone = (available < bytes / 20).then_some(Tone::Bad);
-        let content = format!("{} of {} available", ByteSize(available), ByteSize(bytes));
+    if let Some((tone, content)) = host_memory(status.memory_bytes) {
         line(tone, "memory", content);
     }
     for (name, room) in &status.disks {
@@ -80,6 +77,12 @@ pub fn screen(output: Output, status: &Status) -> String {
         line(None, "changed", change.clone());
     }
     text
+}
+
+fn host_memory((bytes, available): (u64, u64)) -> Option<(Option<Tone>, String)> {
+    let tone = (available < bytes / 20).then_some(Tone::Bad);
+    let content = format!("{} of {} available", ByteSize(available), ByteSize(bytes));
+    (bytes > 0).then_some((tone, content))
 }
 
 fn memory(bytes: Option<(u64, u64)>) -> String {
