@@ -43,5 +43,5 @@ fuzz: ## search for inputs that break the core, for a minute or FUZZ=seconds
 	@scripts/setup
 	@scripts/fuzz $(FUZZ)
 
-faults: ## write docs/faults.md: which test holds which fault, by the last test run
+faults: ## write docs/faults.md and faults-ops.md: which test holds which fault, by the last test run
 	@scripts/faults

@@ -52,6 +52,13 @@ pub fn backup_lines(host: &Path) -> Vec<Line> {
     })
 }
 
+/// The lines that remove what Docker does not use at that moment.
+pub fn prune_lines(host: &Path) -> Vec<Line> {
+    found(host, |line| {
+        !line.trim_start().starts_with('#') && line.contains("docker") && line.contains(" prune")
+    })
+}
+
 /// The lines that [`take_out`] took out.
 pub fn taken_out(host: &Path) -> Vec<Line> {
     found(host, |line| line.starts_with(TAKEN_OUT))

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::container::Container;
+use crate::postgres;
 use crate::service::Service;
 use crate::settings::Settings;
 
@@ -113,28 +114,8 @@ impl Login<'_> {
         let address = container
             .address(&settings.names.network)
             .context("the container has no address")?;
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(address)
-            .port(Service::Pgbouncer.port().unwrap_or_default())
-            .user(self.user)
-            .password(self.password)
-            .dbname(self.database)
-            .application_name("platform-ops")
-            .connect_timeout(CONNECT_TIMEOUT);
-        let login = async {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(async move { drop(connection.await) });
-            client.simple_query("select 1").await?;
-            Ok::<_, tokio_postgres::Error>(())
-        };
-        let done = tokio::time::timeout(ANSWER_TIMEOUT, login)
-            .await
-            .context("no answer")?;
-        // The server's own words are one level down.
-        done.map_err(|error| match std::error::Error::source(&error) {
-            Some(cause) => anyhow::anyhow!("{cause}"),
-            None => error.into(),
-        })
+        let port = Service::Pgbouncer.port().unwrap_or_default();
+        let login = postgres::login(address, port, self.user, self.password, self.database);
+        Ok(login.await?)
     }
 }

@@ -34,7 +34,7 @@ enum Command {
     Down(Target),
     /// Run one program of an application: docker compose run --rm
     #[command(
-        after_help = "Example:\n  platform-ops app run trading-app migrator alembic upgrade head\n\nThe exit code is the program's own."
+        after_help = "Example:\n  platform-ops app run trading-app migrator alembic upgrade head\n\nThe exit code is the program's own. A signal ends it and removes its container; the code is 130."
     )]
     Run(RunTarget),
 }
@@ -94,7 +94,16 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         }
         Command::Down(target) => compose(session, &target.name, &["down"], &target.rest).await,
         Command::Run(target) => {
-            compose(session, &target.name, &["run", "--rm"], &target.rest).await
+            let name = format!("{}-run-{}", target.name, std::process::id());
+            let verb = ["run", "--rm", "--name", &name];
+            let ended = compose(session, &target.name, &verb, &target.rest).await;
+            if session.interrupt.check().is_err() && !session.options.dry_run {
+                // Compose leaves its container behind, and the program in it working.
+                let engine = session.engine().await?;
+                engine.stop(&name).await?;
+                engine.remove(&name).await?;
+            }
+            ended
         }
     }
 }
@@ -128,7 +137,7 @@ async fn compose(
         &format!("{name}: docker compose {}", arguments.join(" ")),
     )?;
     let status = application::project(session, folder)
-        .foreground(&arguments)
+        .foreground(session, &arguments)
         .await?;
     session
         .audit

@@ -1,6 +1,7 @@
 //! The checks, as data.
 
 mod backup;
+mod cloud;
 mod configuration;
 mod container;
 mod health;
@@ -50,6 +51,11 @@ use Severity::{Fault, Note, Warning};
 /// Every check there is.
 pub const CHECKS: &[Check] = &[
     check("look.gap", "what could not be looked at", host::gaps),
+    check(
+        "waiver.unknown",
+        "waivers name checks that exist",
+        configuration::waivers,
+    ),
     check("engine.podman", "the engine is Docker's", host::podman),
     check(
         "engine.version",
@@ -85,6 +91,16 @@ pub const CHECKS: &[Check] = &[
         host::cron,
     ),
     check(
+        "host.cron-prune",
+        "cron removes nothing that only stands still",
+        host::prunes,
+    ),
+    check(
+        "host.selinux",
+        "SELinux lets the platform work",
+        host::selinux,
+    ),
+    check(
         "network.missing",
         "the shared network is there and a bridge",
         host::network,
@@ -115,6 +131,11 @@ pub const CHECKS: &[Check] = &[
         configuration::dollar,
     ),
     check("secret.weak", "secrets are strong", configuration::weak),
+    check(
+        "secret.refused",
+        "the servers take the passwords of platform.env",
+        configuration::refused,
+    ),
     check(
         "secret.exposed",
         "no secret stands in `docker inspect`",
@@ -383,4 +404,14 @@ pub const CHECKS: &[Check] = &[
         backup::escrow,
     ),
     check("backup.size", "sets do not pile up", backup::size),
+    check(
+        "agent.oci",
+        "the agent's credentials and way to OCI",
+        cloud::agent,
+    ),
+    check(
+        "backup.bucket",
+        "the bucket of backups answers",
+        cloud::bucket,
+    ),
 ];

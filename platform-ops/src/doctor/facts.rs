@@ -53,6 +53,21 @@ pub struct Facts {
     pub logs: BTreeMap<String, LogFacts>,
     /// Architecture of each running image, by service.
     pub image_architectures: BTreeMap<Service, String>,
+    /// Checks that waivers name and that there are none of.
+    #[serde(default)]
+    pub unknown_waivers: Vec<String>,
+    /// Keys of platform.env whose value a server does not take, and which.
+    #[serde(default)]
+    pub refused_secrets: Vec<(String, Service)>,
+    /// Bytes of memory that each service uses.
+    #[serde(default)]
+    pub memory: BTreeMap<Service, u64>,
+    /// The agent's own `check --json`; asked for by `doctor` only.
+    #[serde(default)]
+    pub agent_check: Option<Value>,
+    /// The bucket of backups and why it does not answer; asked for by `doctor` only.
+    #[serde(default)]
+    pub bucket_error: Option<(String, String)>,
     /// PostgreSQL's answers.
     pub postgres: Option<PostgresFacts>,
     /// Redis' answers.
@@ -99,6 +114,9 @@ pub struct EngineFacts {
     pub log_driver: String,
     /// Where it keeps everything.
     pub data_root: PathBuf,
+    /// Whether it confines containers by SELinux.
+    #[serde(default)]
+    pub is_selinux: bool,
     /// daemon.json, if it can be read.
     pub daemon_json: Option<Value>,
 }
@@ -116,8 +134,28 @@ pub struct HostFacts {
     pub disks: BTreeMap<String, Room>,
     /// Files outside of the root that are missing or not as their masters: path and which of both.
     pub files: Vec<(String, String)>,
-    /// Lines of root's crontab and /etc/cron.d that name the manual's backup script.
+    /// Lines of crontabs and /etc/cron.d that name the manual's backup script.
     pub cron_backups: Vec<String>,
+    /// Lines that remove what Docker counts as unused.
+    #[serde(default)]
+    pub cron_prunes: Vec<String>,
+    /// SELinux, where it is enforcing.
+    #[serde(default)]
+    pub selinux: Option<SelinuxFacts>,
+    /// Bytes of memory, and those that can be had without swapping.
+    #[serde(default)]
+    pub memory_bytes: (u64, u64),
+}
+
+/// SELinux, enforcing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SelinuxFacts {
+    /// Whether the engine confines containers by it.
+    pub is_used_by_engine: bool,
+    /// Where this program lies.
+    pub program: PathBuf,
+    /// Folders that containers mount whose label keeps containers out, and the label.
+    pub unlabelled: Vec<(PathBuf, String)>,
 }
 
 /// platform.env, without its values.
@@ -215,6 +253,12 @@ pub struct PoolerFacts {
     pub config: BTreeMap<String, String>,
     /// Databases that are paused.
     pub paused: Vec<String>,
+    /// Clients.
+    #[serde(default)]
+    pub clients: i64,
+    /// Connections to the database: in use, and all.
+    #[serde(default)]
+    pub servers: (i64, i64),
     /// Clients that wait, and for how many seconds the longest.
     pub waiting: (i64, i64),
     /// Users whose secret in userlist.txt is an md5 hash.

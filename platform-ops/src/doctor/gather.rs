@@ -3,8 +3,10 @@
 mod backup;
 mod configuration;
 mod machine;
+mod remote;
 mod servers;
 
+pub use remote::gather_remote;
 pub use servers::ask_postgres_settings;
 
 use std::collections::BTreeMap;
@@ -41,6 +43,11 @@ pub async fn gather(session: &Session) -> Facts {
         neighbours: Vec::new(),
         logs: BTreeMap::new(),
         image_architectures: BTreeMap::new(),
+        unknown_waivers: Vec::new(),
+        refused_secrets: Vec::new(),
+        memory: BTreeMap::new(),
+        agent_check: None,
+        bucket_error: None,
         postgres: None,
         redis: None,
         pooler: None,
@@ -77,8 +84,26 @@ pub async fn gather(session: &Session) -> Facts {
             Err(error) => gap(session, &mut facts, "compose.yaml", &error),
         }
     }
+    machine::labels(&mut facts);
+    memory(session, &mut facts).await;
     servers::gather(session, settings.as_ref(), &mut facts).await;
     facts
+}
+
+/// Bytes in use, by service; where the engine does not say, nothing is said.
+async fn memory(session: &Session, facts: &mut Facts) {
+    let Ok(engine) = session.engine().await else {
+        return;
+    };
+    let running = facts.containers.iter().filter_map(|(service, containers)| {
+        let container = containers.first().filter(|it| it.is_running())?;
+        Some((*service, container.name.clone()))
+    });
+    let asked = running.map(|(service, name)| async move {
+        Some((service, engine.memory_bytes(&name).await.ok()?))
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    facts.memory = answers.into_iter().flatten().collect();
 }
 
 /// Notes what could not be looked at.

@@ -181,6 +181,11 @@ fn overrides(settings: &Settings, lock: &ImageLock) -> String {
         if let (Some(address), Some(port)) = (settings.publish.get(&service), service.port()) {
             let _ = writeln!(lines, "    ports: [\"{address}:{port}\"]");
         }
+        // SELinux keeps containers from each other's logs; this lifts it for the agent alone.
+        let label = settings.environment.get(&service.key("LABEL"));
+        if service == Service::Agent && label == Some("disable") {
+            lines += "    security_opt: [label=disable]\n";
+        }
         // A profile that nobody asks for: `docker compose up` passes it over.
         if settings.names.adopted.contains(&service) {
             lines += "    profiles: [adopted]\n";
@@ -202,7 +207,16 @@ pub fn image_tag(settings: &Settings, service: Service) -> Option<String> {
         .environment
         .get(&service.key("IMAGE"))
         .map(str::to_owned);
-    configured.or_else(|| crate::image::default_tag(service, COMPOSE_YAML))
+    configured.or_else(|| default_image(service))
+}
+
+/// The tag of a service's image where platform.env names none.
+pub fn default_image(service: Service) -> Option<String> {
+    let compose_yaml = match service {
+        Service::Agent => AGENT_COMPOSE_YAML,
+        _ => COMPOSE_YAML,
+    };
+    crate::image::default_tag(service, compose_yaml)
 }
 
 fn redis_conf(settings: &Settings) -> String {

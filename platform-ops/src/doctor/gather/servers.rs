@@ -54,12 +54,8 @@ pub(super) async fn gather(session: &Session, settings: Option<&Settings>, facts
             continue;
         };
         let asked = match (service, settings) {
-            (Service::Postgres, _) => ask_postgres(session, &container)
-                .await
-                .map(|answer| facts.postgres = Some(answer)),
-            (Service::Redis, _) => ask_redis(session, &container, settings)
-                .await
-                .map(|answer| facts.redis = Some(answer)),
+            (Service::Postgres, _) => ask_postgres(session, &container, settings, facts).await,
+            (Service::Redis, _) => ask_redis(session, &container, settings, facts).await,
             (Service::Pgbouncer, Some(settings)) => ask_pooler(session, &container, settings)
                 .await
                 .map(|answer| facts.pooler = Some(answer)),
@@ -87,7 +83,12 @@ pub async fn ask_postgres_settings(
     serde_json::from_value(answer).context("read PostgreSQL's answer")
 }
 
-async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Result<PostgresFacts> {
+async fn ask_postgres(
+    session: &Session,
+    container: &Container,
+    settings: Option<&Settings>,
+    facts: &mut Facts,
+) -> anyhow::Result<()> {
     let sql = CLUSTER_SQL.replace("{kept}", KEPT_PATTERN);
     let cluster = postgres::ask(session, container, "postgres", &sql).await?;
     let mut answers: PostgresFacts =
@@ -102,15 +103,31 @@ async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Resul
         answers.extensions.extend(more.extensions);
         answers.invalid_indexes.extend(more.invalid_indexes);
     }
-    Ok(answers)
+    facts.postgres = Some(answers);
+    if let Some(settings) = settings {
+        let refused = postgres::refused_keys(session, settings, container).await?;
+        let refused = refused.into_iter().map(|key| (key, Service::Postgres));
+        facts.refused_secrets.extend(refused);
+    }
+    Ok(())
 }
 
 async fn ask_redis(
     session: &Session,
     container: &Container,
     settings: Option<&Settings>,
-) -> anyhow::Result<RedisFacts> {
-    let password = settings.and_then(|settings| settings.environment.get("REDIS_PASSWORD"));
+    facts: &mut Facts,
+) -> anyhow::Result<()> {
+    let mut password = settings.and_then(|settings| settings.environment.get("REDIS_PASSWORD"));
+    if let Some(known) = password
+        && !redis::knows(session, container, known).await?
+    {
+        facts
+            .refused_secrets
+            .push(("REDIS_PASSWORD".to_owned(), Service::Redis));
+        // The one that its container has may still do.
+        password = None;
+    }
     let engine = session.engine().await?;
     let stranger = engine
         .exec(&container.name, &["redis-cli", "ping"], "")
@@ -133,7 +150,8 @@ async fn ask_redis(
         let value = text.lines().nth(1).unwrap_or_default().trim().to_owned();
         answers.config.insert(name.to_owned(), value);
     }
-    Ok(answers)
+    facts.redis = Some(answers);
+    Ok(())
 }
 
 async fn ask_pooler(
@@ -150,7 +168,7 @@ async fn ask_pooler(
         .check(settings, container)
         .await
         .err()
-        .map(|error| session.redactor.clean(&format!("{error:#}")));
+        .map(|error| session.redactor.clean(&error.to_string()));
     let mut answers = PoolerFacts {
         login_error,
         md5_users: md5_users(session),
@@ -187,6 +205,12 @@ async fn ask_pooler(
                 .and_then(|value| value.parse::<i64>().ok())
                 .unwrap_or(0)
         };
+        // The console's own clients are counted there, too.
+        if row.get("database").is_some_and(|name| name != "pgbouncer") {
+            answers.clients += number("cl_active") + number("cl_waiting");
+            answers.servers.0 += number("sv_active");
+            answers.servers.1 += number("sv_active") + number("sv_idle") + number("sv_used");
+        }
         answers.waiting.0 += number("cl_waiting");
         answers.waiting.1 = answers.waiting.1.max(number("maxwait"));
     }
