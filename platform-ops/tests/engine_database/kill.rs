@@ -5,6 +5,8 @@ use crate::setup::{Platform, SCHEMA, VERSION, Way};
 
 /// More than a fresh install has: the last kill comes too late.
 const STEPS_MAX: usize = 9;
+/// A run that ended before its kill, and the one after it.
+const NEWER_MAX: usize = 2;
 
 #[test]
 fn a_fresh_install_that_is_killed_anywhere_is_finished_or_undone_by_the_next_run() {
@@ -52,8 +54,10 @@ fn a_fresh_install_that_is_killed_anywhere_is_finished_or_undone_by_the_next_run
         assert!(!platform.is_paused(), "step {step}");
         assert!(platform.databases("__fresh_").is_empty(), "step {step}");
         // A kill that came too late left one more new database in between.
-        while !platform.is_old("trading_db") {
-            platform.undo().ok();
+        for _ in 0..NEWER_MAX {
+            if !platform.is_old("trading_db") {
+                platform.undo().ok();
+            }
         }
         assert!(platform.is_old("trading_db"), "step {step}");
         for kept in platform.databases("\\_\\_") {
