@@ -1,9 +1,9 @@
 # The only entry points; `make help` lists them. Each is a script of its own in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-short lint lint-deps image dist soak fuzz faults
+.PHONY: help demo test bench bench-short bench-backup lint lint-deps image dist soak fuzz faults
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## watch real containers' logs arrive, through a kill of the agent (2 minutes)
 	@scripts/demo
@@ -16,6 +16,11 @@ bench: ## measure speed and memory next to other programs (15 minutes); fails wh
 
 bench-short: ## the same in two minutes, without what takes long
 	@scripts/bench short
+
+bench-backup: ## backup and restore next to pg_dump and pg_restore
+	@scripts/docker-engine
+	@scripts/stack-images
+	@scripts/bench-backup $(BENCH_BACKUP)
 
 lint: ## formatting, clippy, documentation, house limits, dependencies
 	@scripts/lint
@@ -38,5 +43,5 @@ fuzz: ## search for inputs that break the core, for a minute or FUZZ=seconds
 	@scripts/setup
 	@scripts/fuzz $(FUZZ)
 
-faults: ## write docs/faults.md: which test holds which fault, by the last test run
+faults: ## write docs/faults.md and faults-ops.md: which test holds which fault, by the last test run
 	@scripts/faults

@@ -66,3 +66,4 @@ pub use region::{KnownBy, Region};
 pub use resource_principal::ResourcePrincipal;
 pub use session_token::SessionToken;
 pub use signer::{BodyHeaders, Digest, SignedParts, Signer, digest, encode_digest};
+pub use transport::http_client;

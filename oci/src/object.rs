@@ -7,6 +7,7 @@
 mod bucket;
 mod checksum;
 mod download;
+mod lifecycle;
 mod multipart;
 mod name;
 mod read;
@@ -17,6 +18,7 @@ mod write;
 pub use bucket::{Bucket, namespace};
 pub use checksum::{Md5Sum, multipart_md5};
 pub use download::{Download, DownloadOptions};
+pub use lifecycle::{LifecycleRule, NameFilter};
 pub use multipart::{Part, PartNumber, UploadId, UploadInfo};
 pub use name::{BucketName, ObjectName};
 pub use read::{ArchivalState, Head, Listed, Page};

@@ -49,6 +49,14 @@ impl Answer {
     }
 }
 
+/// A client for other services than Oracle's: the same roots, proxies and timeouts, no signature.
+///
+/// # Errors
+/// When the host's roots or proxies cannot be read.
+pub fn http_client(options: &ClientOptions) -> Result<reqwest::Client> {
+    Transport::new(options).map(|transport| transport.http)
+}
+
 impl Transport {
     pub(crate) fn new(options: &ClientOptions) -> Result<Self> {
         let roots = trust::roots(options.ca_bundle.as_deref(), &options.environment)?;

@@ -4,6 +4,7 @@
 //! the format for a stranger. [`create`] makes one, [`verify`] reads every byte of it, [`drill`]
 //! restores it into throw-away containers, [`restore`] brings it back beside what lives.
 
+pub mod alarm;
 pub mod catalog;
 pub mod check;
 pub mod config;
@@ -12,18 +13,24 @@ pub mod create;
 pub mod drill;
 pub mod exec;
 pub mod folder;
+pub mod globals;
+pub mod journal;
 pub mod key;
 pub mod listing;
 pub mod manifest;
+pub mod metrics;
 pub mod open;
+pub mod outcome;
 pub mod policy;
 pub mod pooler;
 pub mod progress;
 pub mod prune;
 pub mod psql;
 pub mod redis;
+pub mod redis_files;
 pub mod redis_restore;
 pub mod restore;
+pub mod schedule;
 pub mod seal;
 pub mod server;
 pub mod source;
@@ -35,3 +42,4 @@ pub mod target;
 pub mod throwaway;
 pub mod tree;
 pub mod verify;
+pub mod webhook;

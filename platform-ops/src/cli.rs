@@ -16,9 +16,9 @@ Examples:
   platform-ops status --watch               one screen, refreshed
   platform-ops doctor                       what is wrong, and the command that fixes it
   platform-ops logs -f postgres redis       follow two services
+  platform-ops db fresh-install trading_db  a new database in the old one's place, which stays
 
 What only reads can be run by members of the docker group; the rest says \"needs root\".
-Databases, roles and rotation of secrets have no command yet.
 `platform-ops help exit-codes` lists the exit codes.";
 
 /// Runs a PostgreSQL, Redis and PgBouncer platform on one host.
@@ -105,10 +105,12 @@ pub enum Command {
     Pull(command::pull::Arguments),
     /// Show or follow logs, by service
     Logs(command::logs::Arguments),
-    /// Secrets of platform.env: list, check, set; values are never printed
+    /// Secrets of platform.env: list, check, set, import, rotate; values are never printed
     Secrets(command::secrets::Arguments),
     /// PgBouncer's console: show, pause, resume, reload
     Pooler(command::pooler::Arguments),
+    /// Databases: list, create, drop, psql, migrate, make anew, and back
+    Db(command::db::Arguments),
     /// Application stacks under apps/
     App(command::app::Arguments),
     /// The log agent: status, check, pause
@@ -117,6 +119,9 @@ pub enum Command {
     Backup(command::backup::Arguments),
     /// Bring a database or Redis back from a set
     Restore(command::restore::Arguments),
+    /// Wait for the end of the run that started it, and clean up after it
+    #[command(hide = true)]
+    Guard,
     /// Print a completion script for a shell
     Completions(command::completions::Arguments),
     /// The exit codes

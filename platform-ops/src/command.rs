@@ -5,8 +5,10 @@ pub mod agent;
 pub mod app;
 pub mod backup;
 pub mod completions;
+pub mod db;
 pub mod doctor;
 pub mod down;
+pub mod guard;
 pub mod init;
 pub mod logs;
 pub mod pooler;
@@ -34,6 +36,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Restart(arguments) => restart::run(session, &arguments).await,
         Command::Pull(arguments) => pull::run(session, &arguments).await,
         Command::Logs(arguments) => logs::run(session, &arguments).await,
+        Command::Db(arguments) => db::run(session, &arguments).await,
         Command::App(arguments) => app::run(session, &arguments).await,
         Command::Agent(arguments) => agent::run(session, &arguments).await,
         Command::Doctor(arguments) => doctor::run(session, &arguments).await,
@@ -42,6 +45,7 @@ pub async fn run(session: &Session, command: Command) -> anyhow::Result<Exit> {
         Command::Pooler(arguments) => pooler::run(session, &arguments).await,
         Command::Backup(arguments) => backup::run(session, &arguments).await,
         Command::Restore(arguments) => restore::run(session, &arguments).await,
+        Command::Guard => guard::run(session).await,
         Command::Completions(arguments) => completions::run(session, &arguments),
         Command::ExitCodes => {
             session.output.text(exit::HELP);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::Context as _;
+use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
 use crate::failure::Failure;
@@ -92,15 +93,31 @@ impl Project {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs `docker compose …` in the foreground: the operator's terminal is its own.
+    /// Runs `docker compose …` in the foreground: the operator's terminal is its own, and a signal
+    /// that we get is passed on.
     ///
     /// # Errors
     /// When it cannot be started; how it ended is no error.
-    pub async fn foreground(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
+    pub async fn foreground(
+        &self,
+        session: &Session,
+        arguments: &[&str],
+    ) -> anyhow::Result<ExitStatus> {
         let mut child = self
             .command(arguments)
             .spawn()
             .context("start docker compose")?;
+        tokio::select! {
+            ended = child.wait() => return ended.context("wait for docker compose"),
+            () = session.interrupt.wait() => {}
+        }
+        let pid = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = pid {
+            // It may have ended meanwhile.
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
         child.wait().await.context("wait for docker compose")
     }
 

@@ -67,6 +67,9 @@ pub struct Container {
     pub memory_bytes_max: i64,
     /// Has every right on the host.
     pub privileged: bool,
+    /// What it asks of SELinux, seccomp and the like: `label=disable`.
+    #[serde(default)]
+    pub security_options: Vec<String>,
     /// Command of the health check.
     pub health_test: Vec<String>,
     /// Its start period in nanoseconds.
@@ -151,6 +154,7 @@ impl Container {
             shm_bytes: number(&host["ShmSize"]),
             memory_bytes_max: number(&host["Memory"]),
             privileged: host["Privileged"].as_bool().unwrap_or(false),
+            security_options: texts(&host["SecurityOpt"]),
             health_test: texts(&config["Healthcheck"]["Test"]),
             health_start_ns: number(&config["Healthcheck"]["StartPeriod"]),
             entrypoint: texts(&config["Entrypoint"]),

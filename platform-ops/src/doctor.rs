@@ -7,7 +7,7 @@ mod waiver;
 
 pub use check::{CHECKS, Check};
 pub use facts::*;
-pub use gather::{ask_postgres_settings, gather};
+pub use gather::{ask_postgres_settings, gather, gather_remote};
 pub use waiver::{Waiver, Waivers};
 
 use jiff::Timestamp;

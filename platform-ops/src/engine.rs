@@ -13,8 +13,9 @@ use bollard::Docker;
 use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    StatsOptionsBuilder, StopContainerOptionsBuilder,
 };
+use futures_util::StreamExt as _;
 use serde_json::Value;
 
 use crate::container::Container;
@@ -201,6 +202,29 @@ impl Engine {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Bytes of memory that a running container uses, without the cache that can be given back.
+    ///
+    /// # Errors
+    /// When the engine does not say.
+    pub async fn memory_bytes(&self, name: &str) -> anyhow::Result<u64> {
+        let options = StatsOptionsBuilder::new()
+            .stream(false)
+            .one_shot(true)
+            .build();
+        let mut stats = self.docker.stats(name, Some(options));
+        let failed = || format!("ask for the memory of container {name}");
+        let stats = stats.next().await.with_context(failed)?;
+        let memory = stats
+            .with_context(failed)?
+            .memory_stats
+            .with_context(failed)?;
+        let cache = ["inactive_file", "total_inactive_file"]
+            .iter()
+            .find_map(|name| memory.stats.as_ref()?.get(*name));
+        let usage = memory.usage.with_context(failed)?;
+        Ok(usage.saturating_sub(cache.copied().unwrap_or(0)))
     }
 
     /// Removes a stopped container. Its volumes stay.

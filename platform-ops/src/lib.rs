@@ -4,12 +4,15 @@
 //! [`lock`], noting every step in the [`audit`] log. The library exists for the tests.
 
 pub mod adoption;
+pub mod application;
 pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod compose;
 pub mod container;
+pub mod crontab;
+pub mod database;
 pub mod disk;
 pub mod doctor;
 pub mod dotenv;
@@ -18,6 +21,7 @@ pub mod environment;
 pub mod exit;
 pub mod failure;
 pub mod file;
+pub mod guard;
 pub mod host_file;
 pub mod hygiene;
 pub mod image;
@@ -30,6 +34,7 @@ pub mod postgres;
 pub mod redact;
 pub mod redis;
 pub mod root;
+pub mod rotation;
 pub mod scratch;
 pub mod secret;
 pub mod service;

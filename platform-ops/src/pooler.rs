@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::container::Container;
+use crate::postgres;
 use crate::service::Service;
 use crate::settings::Settings;
 
@@ -91,5 +92,30 @@ impl Console {
             }
         }
         Ok(rows)
+    }
+}
+
+/// Someone who comes through the pooler.
+pub struct Login<'a> {
+    /// The role.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a str,
+    /// The database.
+    pub database: &'a str,
+}
+
+impl Login<'_> {
+    /// Logs in, all the way to the database.
+    ///
+    /// # Errors
+    /// The words of whoever refused.
+    pub async fn check(&self, settings: &Settings, container: &Container) -> anyhow::Result<()> {
+        let address = container
+            .address(&settings.names.network)
+            .context("the container has no address")?;
+        let port = Service::Pgbouncer.port().unwrap_or_default();
+        let login = postgres::login(address, port, self.user, self.password, self.database);
+        Ok(login.await?)
     }
 }

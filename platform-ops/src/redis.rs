@@ -22,9 +22,7 @@ pub async fn run(
     let engine = session.engine().await?;
     let output = match password {
         Some(password) => {
-            // Quoted: redis-cli splits its lines as a shell does.
-            let password = password.replace('\\', "\\\\").replace('"', "\\\"");
-            let stdin = format!("AUTH \"{password}\"\n{commands}\n");
+            let stdin = format!("{}\n{commands}\n", auth(password));
             engine.exec(&container.name, &["redis-cli"], &stdin).await?
         }
         None => {
@@ -55,10 +53,11 @@ pub async fn run(
         .lines()
         .next()
         .unwrap_or_default();
-    let refused = ["NOAUTH", "WRONGPASS", "ERR AUTH", "(error)"]
+    let refused = ["NOAUTH", "WRONGPASS", "ERR AUTH", "LOADING", "(error)"]
         .iter()
         .any(|word| first.starts_with(word));
-    if refused || output.code != 0 {
+    // With its commands on stdin the client ends with 0 though it never reached the server.
+    if refused || first.is_empty() || output.code != 0 {
         let why = output
             .stdout
             .lines()
@@ -74,6 +73,36 @@ pub async fn run(
         );
     }
     Ok(answer.trim_start().to_owned())
+}
+
+/// Whether the server takes this password, or none at all.
+///
+/// # Errors
+/// When the client cannot be run.
+pub async fn knows(
+    session: &Session,
+    container: &Container,
+    password: &str,
+) -> anyhow::Result<bool> {
+    let stdin = format!("{}\n", auth(password));
+    let engine = session.engine().await?;
+    let output = engine.exec(&container.name, &["redis-cli"], &stdin).await?;
+    let answer = output.stdout.trim();
+    let is_asked_for_none = answer.contains("without any password configured");
+    anyhow::ensure!(
+        output.code == 0 && !answer.is_empty(),
+        "redis-cli in container {} ended with code {}: {}",
+        container.name,
+        output.code,
+        output.stderr.trim()
+    );
+    Ok(answer == "OK" || is_asked_for_none)
+}
+
+/// Quoted: redis-cli splits its lines as a shell does.
+fn auth(password: &str) -> String {
+    let password = password.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("AUTH \"{password}\"")
 }
 
 /// The fields of `INFO`.

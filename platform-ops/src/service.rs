@@ -78,6 +78,14 @@ impl Service {
             Self::Pgbouncer => None,
         }
     }
+
+    /// The folder under `data/` that compose.yaml mounts where nothing else is configured.
+    pub fn default_data(self) -> &'static str {
+        match self {
+            Self::Agent => "platform-agent",
+            other => other.name(),
+        }
+    }
 }
 
 impl fmt::Display for Service {

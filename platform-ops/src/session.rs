@@ -10,6 +10,7 @@ use crate::audit::Audit;
 use crate::cli::Global;
 use crate::engine::Engine;
 use crate::failure::Failure;
+use crate::guard::Guard;
 use crate::interrupt::Interrupt;
 use crate::lock::{self, Lock};
 use crate::output::Output;
@@ -31,6 +32,8 @@ pub struct Session {
     pub audit: Audit,
     /// Knows of signals.
     pub interrupt: Interrupt,
+    /// Does what must be done should this run be killed.
+    pub guard: Guard,
     engine: OnceCell<Engine>,
 }
 
@@ -54,6 +57,7 @@ impl Session {
             audit: Audit::new(root.audit(), run, redactor.clone()),
             output: Output::new(options.json, options.color),
             interrupt: Interrupt::listen().context("listen for signals")?,
+            guard: Guard::new(root.path().to_owned()),
             engine: OnceCell::new(),
             root,
             options,

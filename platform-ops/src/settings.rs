@@ -56,6 +56,28 @@ pub struct AppRole {
     pub user: String,
     /// The key of its password.
     pub key: String,
+    /// The database that it is for.
+    pub database: String,
+}
+
+impl AppRole {
+    /// Of the application whose keys begin with `prefix`: `TRADING_APP`.
+    pub fn of(environment: &Environment, prefix: &str) -> Self {
+        let name = prefix.to_lowercase();
+        // trading_app's is trading_db, librarian's is librarian_db.
+        let database = format!("{}_db", name.strip_suffix("_app").unwrap_or(&name));
+        Self {
+            user: environment.get_or(&format!("{prefix}_DB_USER"), &format!("{name}_user")),
+            database: environment.get_or(&format!("{prefix}_DB_NAME"), &database),
+            key: format!("{prefix}{APP_PASSWORD}"),
+        }
+    }
+
+    /// The application's name, as of its folder: `trading-app`.
+    pub fn application(&self) -> String {
+        let prefix = self.key.strip_suffix(APP_PASSWORD).unwrap_or(&self.key);
+        prefix.to_lowercase().replace('_', "-")
+    }
 }
 
 /// What platform.env means.
@@ -173,22 +195,16 @@ fn adopted(environment: &Environment) -> anyhow::Result<BTreeSet<Service>> {
         .collect()
 }
 
-/// `<NAME>_DB_PASSWORD` belongs to `<NAME>_DB_USER`, which is `<name>_user` where it is not set.
+/// `<NAME>_DB_PASSWORD` belongs to `<NAME>_DB_USER`, which is `<name>_user` where it is not set, and
+/// to the database `<NAME>_DB_NAME`, which is `<name>_db` without `_app`.
 fn app_roles(environment: &Environment) -> Vec<AppRole> {
     let keys = environment
         .values()
         .iter()
         .filter(|(_, value)| !value.is_empty());
     keys.filter_map(|(key, _)| {
-        let name = key.strip_suffix(APP_PASSWORD)?;
-        let user = environment.get_or(
-            &format!("{name}_DB_USER"),
-            &format!("{}_user", name.to_lowercase()),
-        );
-        Some(AppRole {
-            user,
-            key: key.clone(),
-        })
+        let prefix = key.strip_suffix(APP_PASSWORD)?;
+        Some(AppRole::of(environment, prefix))
     })
     .collect()
 }

@@ -7,9 +7,11 @@ mod observed;
 mod upward;
 
 pub use action::{Action, folder_steps};
-pub use derived::{COMPOSE_YAML, Derived, derived, folders, image_tag};
+pub use derived::{
+    COMPOSE_YAML, Derived, default_image, derived, folders, image_tag, redis_digest, redis_users,
+};
 pub use observed::Observed;
-pub use upward::{Layout, layout, plan_up};
+pub use upward::{Layout, layout, plan_up, same_passwords};
 
 use crate::compose::Project;
 use crate::session::Session;

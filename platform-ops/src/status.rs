@@ -1,6 +1,12 @@
 //! The platform at one look.
 
-use std::collections::BTreeMap;
+mod change;
+mod screen;
+
+pub use change::between;
+pub use screen::screen;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytesize::ByteSize;
 use jiff::Timestamp;
@@ -8,8 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::Container;
 use crate::disk::Room;
-use crate::doctor::{Facts, Report, Severity};
-use crate::output::{Output, Tone};
+use crate::doctor::{BackupFacts, Facts, Finding, Report, Severity};
 use crate::service::Service;
 
 /// What `status` shows.
@@ -23,12 +28,27 @@ pub struct Status {
     pub disks: BTreeMap<String, Room>,
     /// Room under which commands that need room refuse, in bytes.
     pub disk_floor_bytes: u64,
+    /// Databases that were set aside, with their bytes.
+    #[serde(default)]
+    pub kept: Vec<(String, u64)>,
     /// Findings of `doctor`.
     pub faults: usize,
     /// Findings of `doctor`.
     pub warnings: usize,
+    /// Faults and warnings, each by check and subject.
+    #[serde(default)]
+    pub findings: BTreeSet<String>,
+    /// Bytes of memory of the host, and those that can be had without swapping.
+    #[serde(default)]
+    pub memory_bytes: (u64, u64),
+    /// Bytes of logs that the agent lost since it started.
+    #[serde(default)]
+    pub lost_bytes: Option<u64>,
     /// The first of the faults, in words.
     pub worst: Vec<String>,
+    /// The backups, as far as this host knows.
+    #[serde(default)]
+    pub backup: BackupFacts,
     /// What could not be looked at.
     pub gaps: Vec<String>,
     /// What is different from the last look.
@@ -54,6 +74,9 @@ pub struct ServiceStatus {
     pub version: Option<String>,
     /// RFC 3339.
     pub started_at: String,
+    /// Bytes of memory that it uses, and its limit; 0 is none.
+    #[serde(default)]
+    pub memory_bytes: Option<(u64, u64)>,
     /// What it says of its load.
     pub load: String,
 }
@@ -73,17 +96,31 @@ impl Status {
             .findings
             .iter()
             .filter(|finding| finding.severity == Severity::Fault);
+        let serious = |finding: &&Finding| finding.severity != Severity::Note;
+        let name = |finding: &Finding| format!("{} {}", finding.check, finding.subject);
         let mut status = Self {
             at: facts.at,
             services: services.map(service).collect(),
             disks: facts.host.disks.clone(),
             disk_floor_bytes: crate::disk::FLOOR_BYTES,
+            kept: facts
+                .postgres
+                .as_ref()
+                .map(|postgres| postgres.kept.clone())
+                .unwrap_or_default(),
             faults: report.count(Severity::Fault),
             warnings: report.count(Severity::Warning),
+            findings: report.findings.iter().filter(serious).map(name).collect(),
+            memory_bytes: facts.host.memory_bytes,
+            lost_bytes: facts
+                .agent
+                .as_ref()
+                .and_then(|agent| agent["lost_bytes"].as_u64()),
             worst: faults
                 .take(3)
                 .map(|finding| format!("{}: {}", finding.subject, finding.evidence))
                 .collect(),
+            backup: facts.backup.clone(),
             gaps: facts
                 .gaps
                 .iter()
@@ -92,7 +129,7 @@ impl Status {
             changes: Vec::new(),
         };
         if let Some(last) = last {
-            status.changes = changes(last, &status);
+            status.changes = between(last, &status);
         }
         status
     }
@@ -132,6 +169,10 @@ fn service_status(facts: &Facts, service: Service, adopted: bool) -> ServiceStat
         image: text(|container| &container.image),
         version: version(facts, service),
         started_at: text(|container| &container.started_at),
+        memory_bytes: container.and_then(|container| {
+            let limit = u64::try_from(container.memory_bytes_max).unwrap_or(0);
+            Some((*facts.memory.get(&service)?, limit))
+        }),
         load: load(facts, service),
     }
 }
@@ -199,7 +240,12 @@ fn load(facts: &Facts, service: Service) -> String {
             } else {
                 format!(", PAUSED: {}", pooler.paused.join(", "))
             };
-            format!("{mode} pools, {waiting} clients wait ({seconds} s){paused}")
+            let size = pooler
+                .config
+                .get("default_pool_size")
+                .map_or("?", String::as_str);
+            let (clients, (busy, open)) = (pooler.clients, pooler.servers);
+            format!("{clients} clients, {waiting} wait ({seconds} s); {busy} of {open} connections busy, {size} a pool ({mode}){paused}")
         }),
         Service::Agent => facts.agent.as_ref().map(|agent| {
             let bytes = |name: &str| ByteSize(agent[name].as_u64().unwrap_or(0));
@@ -211,137 +257,4 @@ fn load(facts: &Facts, service: Service) -> String {
         }),
     };
     text.unwrap_or_default()
-}
-
-/// What became different between two looks.
-fn changes(last: &Status, now: &Status) -> Vec<String> {
-    let mut changes = Vec::new();
-    for service in &now.services {
-        let name = service.service;
-        let Some(before) = last.services.iter().find(|before| before.service == name) else {
-            changes.push(format!("{name} is new"));
-            continue;
-        };
-        let id = |status: &ServiceStatus| status.container.as_ref().map(|(_, id)| id.clone());
-        if service.state == "unknown" || before.state == "unknown" {
-            continue;
-        }
-        if id(before) != id(service) {
-            changes.push(format!("{name} has another container"));
-        } else if before.started_at != service.started_at {
-            changes.push(format!("{name} was restarted"));
-        }
-        if before.state != service.state || before.health != service.health {
-            let text = |status: &ServiceStatus| {
-                status
-                    .health
-                    .clone()
-                    .unwrap_or_else(|| status.state.clone())
-            };
-            changes.push(format!("{name} was {}, is {}", text(before), text(service)));
-        }
-        if before.version != service.version
-            && before.version.is_some()
-            && service.version.is_some()
-        {
-            let text = |status: &ServiceStatus| status.version.clone().unwrap_or_default();
-            changes.push(format!(
-                "{name} was version {}, is {}",
-                text(before),
-                text(service)
-            ));
-        }
-    }
-    if (last.faults, last.warnings) != (now.faults, now.warnings) {
-        changes.push(format!(
-            "findings were {} faults and {} warnings",
-            last.faults, last.warnings
-        ));
-    }
-    changes
-}
-
-/// The screen.
-pub fn screen(output: Output, status: &Status) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["SERVICE", "STATE", "VERSION", "SINCE", "LOAD"]);
-    for service in &status.services {
-        let word = service
-            .health
-            .as_deref()
-            .filter(|_| service.state == "running")
-            .unwrap_or(&service.state);
-        let adopted = if service.adopted { " (adopted)" } else { "" };
-        let since = since(status.at, &service.started_at, &service.state);
-        let version = service.version.clone().unwrap_or_else(|| "-".to_owned());
-        table.add_row([
-            format!("{}{adopted}", service.service),
-            word.to_owned(),
-            version,
-            since,
-            service.load.clone(),
-        ]);
-    }
-    let mut text = format!("{table}\n")
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect::<String>();
-    let mut line = |tone: Option<Tone>, label: &str, content: String| {
-        let content = tone.map_or_else(|| content.clone(), |tone| output.paint(tone, &content));
-        text += &format!("{label:<9} {content}\n");
-    };
-    for (name, room) in &status.disks {
-        let low = room.bytes_free < status.disk_floor_bytes;
-        let content = format!(
-            "{name}: {} of {} free (floor {})",
-            ByteSize(room.bytes_free),
-            ByteSize(room.bytes),
-            ByteSize(status.disk_floor_bytes)
-        );
-        line(low.then_some(Tone::Bad), "disk", content);
-    }
-    line(
-        None,
-        "backups",
-        "not looked at here: `platform-ops backup list`; what was written since the last set is what a disaster costs".to_owned(),
-    );
-    let tone = if status.faults > 0 {
-        Tone::Bad
-    } else if status.warnings > 0 {
-        Tone::Warn
-    } else {
-        Tone::Good
-    };
-    line(
-        Some(tone),
-        "doctor",
-        format!("{} faults, {} warnings", status.faults, status.warnings),
-    );
-    for worst in &status.worst {
-        line(Some(Tone::Bad), "", worst.clone());
-    }
-    for gap in &status.gaps {
-        line(Some(Tone::Dim), "unseen", gap.clone());
-    }
-    for change in &status.changes {
-        line(None, "changed", change.clone());
-    }
-    text
-}
-
-fn since(now: Timestamp, started_at: &str, state: &str) -> String {
-    let Ok(started) = started_at.parse::<Timestamp>() else {
-        return "-".to_owned();
-    };
-    if state != "running" {
-        return "-".to_owned();
-    }
-    let seconds = u64::try_from(now.as_second() - started.as_second()).unwrap_or(0);
-    let rounded = if seconds > 3600 {
-        seconds - seconds % 60
-    } else {
-        seconds
-    };
-    humantime::format_duration(std::time::Duration::from_secs(rounded)).to_string()
 }

@@ -50,7 +50,12 @@ fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir().unwrap();
     let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/host");
     let mut files = Vec::new();
-    for name in ["platform-ops-doctor.service", "platform-ops-doctor.timer"] {
+    for name in [
+        "platform-ops-doctor.service",
+        "platform-ops-doctor.timer",
+        "platform-ops-backup.service",
+        "platform-ops-backup.timer",
+    ] {
         let text = std::fs::read_to_string(format!("{units}/{name}")).unwrap();
         let text = text.replace(
             "/usr/local/bin/platform-ops",
@@ -69,7 +74,7 @@ fn systemd_accepts_the_units() {
         .unwrap();
     let complaints = text(&output.stderr);
     assert!(
-        output.status.success() && !complaints.contains("platform-ops-doctor"),
+        output.status.success() && !complaints.contains("platform-ops-"),
         "{complaints}"
     );
 }
@@ -98,6 +103,56 @@ fn without_a_platform_the_way_to_one_is_shown() {
         (&error["kind"], &error["exit"]),
         (&"error".into(), &4.into())
     );
+}
+
+/// T59: what was missed while the host was off is made up for, and nothing hangs on the environment
+/// of a shell or of cron.
+#[test]
+fn t59_timers_catch_up_and_need_no_shell() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/host");
+    let mut timers = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "timer") {
+            continue;
+        }
+        let timer = std::fs::read_to_string(&path).unwrap();
+        assert!(timer.contains("\nPersistent=true\n"), "{}", path.display());
+        let service = std::fs::read_to_string(path.with_extension("service")).unwrap();
+        let start = "\nExecStart=/usr/local/bin/platform-ops ";
+        assert!(service.contains(start), "{service}");
+        assert!(!service.contains("\nEnvironment"), "{service}");
+        timers += 1;
+    }
+    assert!(timers > 0);
+}
+
+#[test]
+fn doctor_lists_its_checks() {
+    let output = platform_ops(&["doctor", "--list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = listed["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), platform_ops::doctor::CHECKS.len());
+    let lines = platform_ops(&["doctor", "--list"]);
+    assert_eq!(text(&lines.stdout).lines().count(), checks.len());
+}
+
+/// The shell itself takes the script.
+#[test]
+fn bash_completes_commands() {
+    let script = r#"source <("$0" completions bash)
+        [[ $(complete -p platform-ops) =~ -F\ ([^ ]+) ]]
+        COMP_WORDS=(platform-ops agent '') COMP_CWORD=2
+        "${BASH_REMATCH[1]}" platform-ops '' agent
+        echo "${COMPREPLY[@]}""#;
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_platform-ops")])
+        .output()
+        .unwrap();
+    let offered = text(&output.stdout);
+    for word in ["status", "check", "pause"] {
+        assert!(offered.contains(word), "{offered}{}", text(&output.stderr));
+    }
 }
 
 #[test]

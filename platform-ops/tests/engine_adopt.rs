@@ -2,96 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod by_hand;
 mod host;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use host::{Host, PGBOUNCER_IMAGE, POSTGRES_IMAGE, REDIS_IMAGE, docker, signal_after};
-
-const ADMIN_PASSWORD: &str = "AdminSecret0123456789abcdef";
-const REDIS_PASSWORD: &str = "RedisSecret0123456789abcdef";
-const TRADING_PASSWORD: &str = "TradingSecret0123456789abcd";
-
-/// The manual's stack: one compose file by hand, secrets in the environment.
-fn by_hand() -> Host {
-    let host = Host::new();
-    let folder = host.path("apps/postgres-stack");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::create_dir_all(host.path("config")).unwrap();
-    let env = format!(
-        "# the platform\nPLATFORM_PROJECT={}\nDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\nREDIS_PW={REDIS_PASSWORD}\nTRADING_APP_DB_PASSWORD={TRADING_PASSWORD}\n",
-        host.prefix
-    );
-    std::fs::write(host.path("config/platform.env"), env).unwrap();
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(host.path("config/platform.env"), permissions).unwrap();
-    let (root, network) = (host.root().display().to_string(), host.network());
-    let (postgres, redis, pgbouncer) = (
-        host.container("postgres"),
-        host.container("redis"),
-        host.container("pgbouncer"),
-    );
-    let compose = format!(
-        "name: {0}hand
-services:
-  postgres:
-    image: {POSTGRES_IMAGE}
-    container_name: {postgres}
-    restart: always
-    environment: {{POSTGRES_USER: platform_admin, POSTGRES_PASSWORD: \"${{DB_ADMIN_PASSWORD}}\"}}
-    volumes: ['{root}/data/pg:/var/lib/postgresql/data']
-    healthcheck: {{test: [CMD, pg_isready, -h, 127.0.0.1, -U, platform_admin], interval: 1s, retries: 60}}
-  redis:
-    image: {REDIS_IMAGE}
-    container_name: {redis}
-    restart: always
-    command: [redis-server, --requirepass, \"${{REDIS_PW}}\"]
-    volumes: ['{root}/data/redis:/data']
-  pgbouncer:
-    image: {PGBOUNCER_IMAGE}
-    container_name: {pgbouncer}
-    restart: always
-    environment: {{DATABASES_HOST: {postgres}, DATABASES_USER: platform_admin, DATABASES_PASSWORD: \"${{DB_ADMIN_PASSWORD}}\", AUTH_TYPE: scram-sha-256}}
-    ports: ['127.0.0.1::6432']
-    depends_on: {{postgres: {{condition: service_healthy}}}}
-networks: {{default: {{name: {network}, external: true}}}}
-",
-        host.prefix
-    );
-    std::fs::write(folder.join("docker-compose.yml"), compose).unwrap();
-    docker(&["network", "create", &network]).ok();
-    compose_up(&host);
-    host
-}
-
-/// The manual's own command, in a folder.
-fn compose(host: &Host, folder: &str) -> std::process::Output {
-    Command::new("docker")
-        .args(["compose", "--env-file"])
-        .arg(host.path("config/platform.env"))
-        .args(["up", "-d"])
-        .current_dir(host.path(folder))
-        .output()
-        .unwrap()
-}
-
-fn compose_up(host: &Host) {
-    let output = compose(host, "apps/postgres-stack");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn redis(host: &Host, arguments: &[&str]) -> String {
-    let auth = format!("REDISCLI_AUTH={REDIS_PASSWORD}");
-    let container = host.container("redis");
-    let mut all = vec!["exec", "--env", &auth, &container, "redis-cli", "-e"];
-    all.extend(arguments);
-    docker(&all).ok().out.trim().to_owned()
-}
+use by_hand::{
+    ADMIN_PASSWORD, REDIS_PASSWORD, TRADING_PASSWORD, by_hand, compose, compose_up, redis,
+};
+use host::{Host, POSTGRES_IMAGE, REDIS_IMAGE, docker, signal_after};
 
 /// Clients that work through PgBouncer until their time is over.
 fn load(host: &Host, seconds: u32) -> Child {
@@ -117,9 +37,37 @@ fn load(host: &Host, seconds: u32) -> Child {
         .unwrap()
 }
 
+/// So often a client of Redis counts up.
+const COUNT: u32 = 3000;
+
+/// A client of Redis that counts while the others work.
+fn count(host: &Host) -> Child {
+    let (redis, count) = (host.container("redis"), COUNT.to_string());
+    Command::new("docker")
+        .args(["run", "--rm", "--network", &host.network()])
+        .args(["--env", &format!("REDISCLI_AUTH={REDIS_PASSWORD}")])
+        .args(["--name", &format!("{}-count", host.prefix)])
+        .args(["--entrypoint", "redis-cli", REDIS_IMAGE, "-e", "-h", &redis])
+        .args(["-r", &count, "-i", "0.002", "incr", "counted"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Every answer came, and in order.
+fn assert_counted(counting: Child) {
+    let counted = counting.wait_with_output().unwrap();
+    let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
+    let numbers: Vec<String> = (1..=COUNT).map(|number| number.to_string()).collect();
+    assert!(
+        counted.lines().eq(numbers),
+        "a client of Redis had an error"
+    );
+}
+
 #[test]
 fn a_host_by_hand_is_adopted_under_load_and_then_taken_service_by_service() {
-    let host = by_hand();
+    let host = by_hand(&[]);
     host.psql(
         "postgres",
         "create table t as select generate_series(1, 100) n",
@@ -133,7 +81,7 @@ fn a_host_by_hand_is_adopted_under_load_and_then_taken_service_by_service() {
 fn adopted_with_nothing_recreated(host: &Host) {
     let before = host.ids();
     let network = host.network();
-    let load = load(host, 8);
+    let (load, counting) = (load(host, 8), count(host));
     let plan = host
         .ops(&["adopt", "--network", &network, "--dry-run"])
         .ok();
@@ -142,6 +90,7 @@ fn adopted_with_nothing_recreated(host: &Host) {
         "{}",
         plan.all()
     );
+    insta::assert_snapshot!("plan_of_adopt", host.normal(&plan.out));
     let adopted = host.ops(&["adopt", "--network", &network]).ok();
     let output = load.wait_with_output().unwrap();
     let load = String::from_utf8_lossy(&output.stdout);
@@ -150,6 +99,7 @@ fn adopted_with_nothing_recreated(host: &Host) {
         "{load}{}",
         String::from_utf8_lossy(&output.stderr)
     );
+    assert_counted(counting);
     assert_eq!(host.ids(), before);
     for secret in [ADMIN_PASSWORD, REDIS_PASSWORD, TRADING_PASSWORD] {
         assert!(!adopted.all().contains(secret) && !plan.all().contains(secret));
@@ -171,8 +121,8 @@ fn adopted_with_nothing_recreated(host: &Host) {
             .contains("0 containers recreated")
     );
     assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
-    compose_up(host);
-    let output = compose(host, "apps/platform");
+    compose_up(host, &[]);
+    let output = compose(host, "apps/platform", &[]);
     assert!(
         !String::from_utf8_lossy(&output.stderr).contains("Creat"),
         "{}",
@@ -209,6 +159,8 @@ fn taken_one_by_one(host: &Host) {
         "it asks first"
     );
     assert_eq!(host.ids(), before);
+    let plan = host.ops(&["adopt", "--take", "redis", "--dry-run"]).ok();
+    insta::assert_snapshot!("plan_of_taking_redis", host.normal(&plan.out));
     // Only a dump and no append-only file: a careless start would come up empty.
     let taken = host.ops(&["adopt", "--take", "redis", "--yes"]).ok();
     assert!(taken.err.contains("append-only"), "{}", taken.all());
@@ -253,7 +205,7 @@ fn taken_one_by_one(host: &Host) {
     assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
     assert_eq!(host.ids(), after);
     // Started from its old place it must not run twice on the same data.
-    let again = compose(host, "apps/postgres-stack");
+    let again = compose(host, "apps/postgres-stack", &[]);
     assert!(
         !again.status.success(),
         "the old compose file started something"
@@ -274,7 +226,7 @@ fn taken_one_by_one(host: &Host) {
 
 #[test]
 fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back() {
-    let host = by_hand();
+    let host = by_hand(&[]);
     host.psql(
         "postgres",
         "create table t as select generate_series(1, 100) n",
@@ -343,10 +295,48 @@ fn what_would_lose_data_is_not_taken_and_a_failed_start_brings_the_old_one_back(
         "100"
     );
     // The manual's command still finds its container.
-    compose_up(&host);
+    compose_up(&host, &[]);
     assert_eq!(host.ids(), before);
     std::fs::write(host.path("config/platform.env"), text).unwrap();
     killed_in_between(&host, &before);
+    a_module_would_be_missing(&host);
+}
+
+/// Data of a module cannot be loaded by a Redis that has none.
+fn a_module_would_be_missing(host: &Host) {
+    let source = host.path("demo.c");
+    let module = host.path("data/redis/demo.so");
+    let code = "int RedisModule_OnLoad(void **ctx) {
+        void (*attributes)(void *, const char *, int, int);
+        ((int (*)(const char *, void *))ctx[0])(\"RedisModule_SetModuleAttribs\", &attributes);
+        attributes(ctx, \"demo\", 1, 1);
+        return 0;
+    }";
+    std::fs::write(&source, code).unwrap();
+    let built = Command::new("cc")
+        .args(["-w", "-shared", "-fPIC", "-o"])
+        .args([&module, &source])
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let file = host.path("apps/postgres-stack/docker-compose.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let with_module = text.replace(
+        "\"${REDIS_PW}\"]",
+        "\"${REDIS_PW}\", --loadmodule, /data/demo.so]",
+    );
+    assert_ne!(text, with_module);
+    std::fs::write(&file, with_module).unwrap();
+    compose_up(host, &["redis"]);
+    by_hand::wait_for_redis(host);
+    let id = host.ids()[1].clone();
+    let refused = host.ops(&["adopt", "--take", "redis", "--yes"]);
+    assert!(
+        refused.code == 4 && refused.err.contains("demo.so"),
+        "{}",
+        refused.all()
+    );
+    assert_eq!(host.ids()[1], id);
 }
 
 /// The same command finishes; `up` starts what was stopped and not yet taken.

@@ -3,22 +3,59 @@
 #![allow(clippy::unwrap_used)]
 
 mod host;
+mod planted;
 
 use std::os::unix::fs::PermissionsExt;
 
+use fixtures::emulator::{Credential, Emulator, Options};
 use host::{Host, assert_found, docker, findings};
 use serde_json::Value;
 
 /// The stand-in's Debian packages and this machine, not the stack: pgvector there is older than
 /// what doctor asks for, and the clock of a build machine may follow nobody.
-fn waivers(host: &Host) {
-    let waiver = |check: &str, subject: &str| {
+const NOT_THE_STACKS: [(&str, &str); 2] = [
+    ("postgres.pgvector", "app_db/vector"),
+    ("host.clock", "clock"),
+];
+
+fn waive(host: &Host, findings: &[(&str, &str)]) {
+    let waiver = |(check, subject): &(&str, &str)| {
         format!(
             "[[waiver]]\ncheck = {check:?}\nsubject = {subject:?}\nreason = \"test\"\nexpires = \"2999-01-01\"\n"
         )
     };
-    let text = waiver("postgres.pgvector", "app_db/vector") + &waiver("host.clock", "clock");
+    let text: String = findings.iter().map(waiver).collect();
     std::fs::write(host.path("config/waivers.toml"), text).unwrap();
+}
+
+/// An Object Storage that answers and has not the bucket that is configured.
+fn bucket(host: &Host) -> (Emulator, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let credential = Credential::create(folder.path()).unwrap();
+    let mut options = Options {
+        keyring: credential.keyring(),
+        ..Options::default()
+    };
+    options.objects.buckets = vec!["backups".to_owned()];
+    let emulator = Emulator::start(options).unwrap();
+    let bucket = |name: &str| {
+        let text = format!(
+            "[bucket]\nname = {name:?}\nendpoint = {:?}\nauth = \"api_key\"\nconfig_file = {:?}\n",
+            emulator.url(),
+            credential.config_file
+        );
+        std::fs::write(host.path("config/backup.toml"), text).unwrap();
+    };
+    bucket("backups");
+    let found = findings(host);
+    assert!(
+        !found
+            .iter()
+            .any(|finding| finding["check"] == "backup.bucket"),
+        "{found:?}"
+    );
+    bucket("no-such-bucket");
+    (emulator, folder)
 }
 
 /// Notes are no faults of a clean stack.
@@ -38,7 +75,7 @@ fn a_clean_stack_has_no_finding_and_every_planted_fault_is_found() {
         "create extension vector; create table t (n int); insert into t values (1), (1)",
     )
     .ok();
-    waivers(&host);
+    waive(&host, &NOT_THE_STACKS);
     let clean = findings(&host);
     assert!(
         serious(&clean).is_empty(),
@@ -71,21 +108,7 @@ fn in_the_database(host: &Host) {
     .ok();
     let hba = "echo 'host all all 0.0.0.0/0 trust' >> \"$PGDATA/pg_hba.conf\"";
     docker(&["exec", &host.container("postgres"), "sh", "-c", hba]).ok();
-    let found = findings(host);
-    assert_found(
-        &found,
-        &[
-            ("postgres.durability", "fsync"),
-            ("postgres.durability", "full_page_writes"),
-            ("postgres.durability", "synchronous_commit"),
-            ("postgres.superuser", "careless"),
-            ("postgres.collation", "app_db"),
-            ("postgres.slot", "abandoned"),
-            ("postgres.invalid-index", "broken"),
-            ("postgres.extension", "app_db/vector"),
-            ("postgres.hba", "postgres"),
-        ],
-    );
+    assert_found(&findings(host), planted::DATABASE);
     set("alter system reset all");
     set("select pg_reload_conf()");
 }
@@ -123,27 +146,11 @@ fn in_redis_and_pgbouncer(host: &Host) {
     pooler("set max_prepared_statements = 0");
     pooler("set default_pool_size = 500");
     pooler("pause postgres");
-    let found = findings(host);
-    assert_found(
-        &found,
-        &[
-            ("redis.persistence", "redis"),
-            ("redis.maxmemory", "redis"),
-            ("redis.policy", "redis"),
-            ("pgbouncer.retry", "pgbouncer"),
-            ("pgbouncer.version", "pgbouncer"),
-            ("pgbouncer.pool-size", "pgbouncer"),
-            ("pgbouncer.paused", "postgres"),
-            ("pgbouncer.login", "pgbouncer"),
-        ],
-    );
+    assert_found(&findings(host), planted::REDIS_AND_PGBOUNCER);
     redis(&["config", "set", "maxmemory", "0"]);
     redis(&["acl", "setuser", "default", "nopass"]);
     pooler("resume postgres");
-    assert_found(
-        &findings(host),
-        &[("redis.maxmemory", "redis"), ("redis.open", "redis")],
-    );
+    assert_found(&findings(host), planted::OPEN_REDIS);
 }
 
 fn in_files(host: &Host, env: &str) {
@@ -153,10 +160,12 @@ fn in_files(host: &Host, env: &str) {
     };
     let weak = "TRADING_APP_DB_PASSWORD=6432\nOTHER_DB_PASSWORD=6432\nTEMPLATE_DB_PASSWORD=REPLACE_WITH_SOMETHING_LONG\nNAMED_DB_PASSWORD=named_user\nEMPTY_TOKEN=\nODD_SECRET='abcdefghijkl mnop'\nDOLLAR_SECRET=abcdefghijklmnop$qrs\n";
     write(&format!(
-        "{env}{weak}REDIS_PASSWORD=changed0123456789changed\n"
+        "{env}{weak}REDIS_PASSWORD=changed0123456789changed\nPOSTGRES_PASSWORD=changed9876543210changed\n"
     ));
+    waive(host, &[("secret.week", "anything")]);
+    let cloud = bucket(host);
     mode("config/platform.env", 0o644);
-    mode("config/postgres/password", 0o444);
+    mode("config/pgbouncer/pgbouncer.ini", 0o444);
     mode("config", 0o755);
     std::fs::write(
         host.path("config/pgbouncer/userlist.txt"),
@@ -165,25 +174,7 @@ fn in_files(host: &Host, env: &str) {
     .unwrap();
     std::fs::remove_file(host.path("config/redis/redis.conf")).unwrap();
     let found = findings(host);
-    assert_found(
-        &found,
-        &[
-            ("env.access", "platform.env"),
-            ("env.duplicate-key", "REDIS_PASSWORD"),
-            ("env.duplicate-key", "TRADING_APP_DB_PASSWORD"),
-            ("env.dollar", "DOLLAR_SECRET"),
-            ("secret.weak", "TRADING_APP_DB_PASSWORD"),
-            ("secret.weak", "TEMPLATE_DB_PASSWORD"),
-            ("secret.weak", "NAMED_DB_PASSWORD"),
-            ("secret.weak", "EMPTY_TOKEN"),
-            ("secret.weak", "ODD_SECRET"),
-            ("file.access", "config/postgres/password"),
-            ("file.access", "srv/config"),
-            ("file.drift", "redis.conf"),
-            ("file.drift", "userlist.txt"),
-            ("pgbouncer.md5", "trading_app_user"),
-        ],
-    );
+    assert_found(&found, planted::FILES);
     let trading = found
         .iter()
         .find(|finding| {
@@ -194,16 +185,12 @@ fn in_files(host: &Host, env: &str) {
     for words in ["fewer than 16", "digits only", "a port", "another key's"] {
         assert!(evidence.contains(words), "{evidence}");
     }
+    drop(cloud);
+    std::fs::remove_file(host.path("config/backup.toml")).unwrap();
     write("POSTGRES_USER=platform_admin\n");
-    assert_found(
-        &findings(host),
-        &[
-            ("env.missing-key", "REDIS_PASSWORD"),
-            ("env.missing-key", "POSTGRES_PASSWORD"),
-        ],
-    );
+    assert_found(&findings(host), planted::MISSING_KEYS);
     write(&format!("{env}BROKEN='never closed\n"));
-    assert_found(&findings(host), &[("env.unreadable", "platform.env")]);
+    assert_found(&findings(host), planted::BROKEN_ENV);
     write(env);
     mode("config/platform.env", 0o600);
     host.ops(&["up"]).ok();

@@ -116,7 +116,13 @@ impl Bucket {
             content_type: options.content_type.as_deref().unwrap_or(OCTETS),
             storage_tier: options.tier.map(super::StorageTier::name),
         };
-        let answer = self.post("/u", &ask, !options.overwrite, true).await?;
+        let answer = self.post("/u", &ask, !options.overwrite, true).await;
+        let answer = answer.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.with_hint(
+                "an object in parts needs OBJECT_OVERWRITE as well as OBJECT_CREATE, even where it is new",
+            ),
+            _ => error,
+        })?;
         let created: Created = parse(&answer, "the new upload")?;
         Ok(UploadId(created.upload_id))
     }
@@ -218,15 +224,22 @@ impl Bucket {
     /// Gives an upload up; its parts are no longer billed. One that is gone already is no error.
     ///
     /// # Errors
-    /// As they come.
+    /// As they come. Oracle answers 404 as well where a policy forbids it: an upload that is still
+    /// there afterwards is an error of kind `Forbidden`.
     pub async fn abort(&self, name: &ObjectName, upload: &UploadId) -> Result<()> {
         let call = self.call(Method::DELETE, Payload::None, &[], 0);
-        match self
-            .ask_again(&self.upload_target(name, upload), &call)
-            .await
-        {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let target = self.upload_target(name, upload);
+        let error = match self.ask_again(&target, &call).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => error,
+            Err(error) => return Err(error),
+        };
+        match self.parts(name, upload).await {
+            Err(parts) if parts.kind() == ErrorKind::NotFound => Ok(()),
+            Err(parts) => Err(parts),
+            Ok(_) => Err(error.with_kind(ErrorKind::Forbidden).with_hint(
+                "the upload is there: this credential may not abort it (OBJECT_DELETE)",
+            )),
         }
     }
 

@@ -2,6 +2,7 @@
 //! that match are a question to the operator.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::container::{Container, LABEL_WORKING_DIR};
 use crate::failure::Failure;
@@ -47,7 +48,12 @@ pub async fn discover(
                 .iter()
                 .copied()
                 .filter(|container| {
-                    container.is_running() && runs(service, container) && on(network, container)
+                    let is_ours = match service {
+                        // It has a network of its own.
+                        Service::Agent => is_kept_under(session.root.path(), container),
+                        _ => on(network, container),
+                    };
+                    container.is_running() && runs(service, container) && is_ours
                 })
                 .collect(),
         };
@@ -87,6 +93,12 @@ fn on(network: Option<&str>, container: &Container) -> bool {
     network.is_none_or(|network| container.networks.contains_key(network))
 }
 
+/// Whether a container has its state or configuration under the root.
+fn is_kept_under(root: &Path, container: &Container) -> bool {
+    let mut mounts = container.mounts.iter();
+    mounts.any(|mount| Path::new(&mount.source).starts_with(root))
+}
+
 /// Whether a container runs this service: its program says so, and its mount.
 fn runs(service: Service, container: &Container) -> bool {
     let words = || {
@@ -118,15 +130,18 @@ fn shared_network(
     if let Some(network) = wanted {
         return Ok(network.to_owned());
     }
-    let networks: Vec<&String> = containers
-        .values()
+    // The agent has a network of its own.
+    let others = || {
+        let others = containers
+            .iter()
+            .filter(|(service, _)| **service != Service::Agent);
+        others.map(|(_, container)| container)
+    };
+    let networks: Vec<&String> = others()
         .flat_map(|container| container.networks.keys())
         .collect();
-    let shared = |network: &&&String| {
-        containers
-            .values()
-            .all(|container| container.networks.contains_key(**network))
-    };
+    let shared =
+        |network: &&&String| others().all(|container| container.networks.contains_key(**network));
     let mut candidates: Vec<&str> = networks
         .iter()
         .filter(shared)

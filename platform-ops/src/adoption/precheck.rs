@@ -50,7 +50,7 @@ pub async fn precheck(
         Service::Postgres => take_postgres(session, container).await,
         Service::Redis => take_redis(session, settings, container).await,
         Service::Pgbouncer => take_pgbouncer(session, settings, container).await,
-        Service::Agent => Ok(Take::default()),
+        Service::Agent => take_agent(session, container),
     }
 }
 
@@ -103,8 +103,9 @@ fn same_data(settings: &Settings, service: Service, container: &Container) -> an
         .map(str::to_owned);
     let wanted = configured.unwrap_or_else(|| {
         format!(
-            "{}/data/{service}",
-            settings.environment.get_or("PLATFORM_ROOT", "/srv")
+            "{}/data/{}",
+            settings.environment.get_or("PLATFORM_ROOT", "/srv"),
+            service.default_data()
         )
     });
     if Path::new(&wanted) != Path::new(&mount.source) {
@@ -226,6 +227,7 @@ async fn take_redis(
             "the stack cannot take it as it is",
         );
     }
+    no_modules(session, container, password).await?;
     no_other_users(session, container, password).await?;
     let mut take = Take {
         append_only_first: config["appendonly"] == "no",
@@ -239,6 +241,30 @@ async fn take_redis(
         ));
     }
     Ok(take)
+}
+
+/// The stack starts Redis with no module of its own: data of one could then not be loaded. Those
+/// that are part of Redis have no path.
+async fn no_modules(
+    session: &Session,
+    container: &Container,
+    password: Option<&str>,
+) -> anyhow::Result<()> {
+    let list = redis::run(session, container, password, "MODULE LIST").await?;
+    let words: Vec<&str> = list.lines().map(str::trim).collect();
+    let value = |pair: &[&str], name: &str| (pair[0] == name).then(|| pair[1].to_owned());
+    let paths = words.windows(2).filter_map(|pair| value(pair, "path"));
+    let loaded: Vec<String> = paths.filter(|path| path.contains('/')).collect();
+    if loaded.is_empty() {
+        return Ok(());
+    }
+    refuse(
+        format!(
+            "Redis has modules loaded that the stack does not load: {}",
+            loaded.join(", ")
+        ),
+        "the stack cannot take it as it is",
+    )
 }
 
 /// The stack's list of users holds the default one only.
@@ -293,6 +319,28 @@ async fn take_pgbouncer(
     }
     Ok(Take {
         notes: vec!["clients of PgBouncer are disconnected and have to connect again".to_owned()],
+        ..Take::default()
+    })
+}
+
+/// What the agent reads must be what the stack mounts; its checkpoints go with its data.
+fn take_agent(session: &Session, container: &Container) -> anyhow::Result<Take> {
+    let wanted = session.root.join("config/agent");
+    for name in ["agent.toml", "oci"] {
+        let inside = format!("/etc/platform-agent/{name}");
+        let source = container.mount_at(&inside).map(|mount| &mount.source);
+        if let Some(source) = source.filter(|source| Path::new(source) != wanted.join(name)) {
+            return refuse(
+                format!(
+                    "the agent reads {source} as {inside}, the stack mounts {}",
+                    wanted.join(name).display()
+                ),
+                "copy it there, and start the agent by hand with that mount",
+            );
+        }
+    }
+    Ok(Take {
+        notes: vec!["lines are shipped on from where the old container stopped".to_owned()],
         ..Take::default()
     })
 }

@@ -11,6 +11,10 @@ use crate::failure::Failure;
 use crate::secret;
 use crate::service::Service;
 use crate::session::Session;
+use crate::stack;
+
+/// As compose.yaml calls it.
+const AGENT_NETWORK: &str = "platform-agent_agent";
 
 /// Adds to an environment, and remembers the keys.
 struct Recorder<'a> {
@@ -41,7 +45,10 @@ pub async fn record(
     recorder.say("PLATFORM_NETWORK", &found.network)?;
     for (service, container) in &found.containers {
         recorder.say(&service.key("CONTAINER"), &container.name)?;
-        if *service != Service::Agent {
+        // The agent's moves with its releases, unless it is another one.
+        if *service != Service::Agent
+            || stack::default_image(*service) != Some(container.image.clone())
+        {
             recorder.say(&service.key("IMAGE"), &container.image)?;
         }
         if let Some(mount) = service
@@ -61,8 +68,8 @@ pub async fn record(
         recorder.pgbouncer(container).await?;
     }
     recorder.secret("PGBOUNCER_ADMIN_PASSWORD", None)?;
-    if found.containers.contains_key(&Service::Agent) {
-        recorder.say("PLATFORM_AGENT", "on")?;
+    if let Some(container) = found.containers.get(&Service::Agent) {
+        recorder.agent(container)?;
     }
     let adopted: Vec<&str> = found
         .containers
@@ -184,6 +191,17 @@ impl Recorder<'_> {
             self.notes.push("Redis seems to want no password; REDIS_PASSWORD is new, and in force only once the stack runs Redis".to_owned());
         }
         self.secret("REDIS_PASSWORD", password.as_deref())
+    }
+
+    /// Its network has a bridge that firewall rules know by name.
+    fn agent(&mut self, container: &Container) -> anyhow::Result<()> {
+        self.say("PLATFORM_AGENT", "on")?;
+        match container.networks.keys().next() {
+            Some(network) if network != AGENT_NETWORK => {
+                self.say("PLATFORM_AGENT_NETWORK", network)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The pool mode decides which applications work: it has to stay.

@@ -49,6 +49,9 @@ pub struct Belongings {
     pub grants: Option<Vec<Grant>>,
     /// Of the database, and of roles in it.
     pub settings: Vec<RoleSetting>,
+    /// `COMMENT ON DATABASE`.
+    #[serde(default)]
+    pub comment: Option<String>,
 }
 
 /// A privilege on a database.
@@ -83,7 +86,8 @@ const QUERY: &str = "select d.datname as name, pg_get_userbyid(d.datdba) as owne
     (select coalesce(jsonb_agg(jsonb_build_object( \
         'role', case when s.setrole <> 0 then pg_get_userbyid(s.setrole) end, 'setting', c) \
         order by s.setrole, c), '[]') from pg_db_role_setting s, unnest(s.setconfig) c \
-        where s.setdatabase = d.oid) as settings \
+        where s.setdatabase = d.oid) as settings, \
+    shobj_description(d.oid, 'pg_database') as comment \
     from pg_database d where d.datallowconn and not d.datistemplate order by 1";
 
 impl Catalog {
@@ -128,7 +132,7 @@ impl Belongings {
         sql + ";\n"
     }
 
-    /// Gives a database of another name these grants and settings.
+    /// Gives a database of another name these grants and settings, and the comment.
     pub fn apply_sql(&self, name: &str) -> String {
         let database = identifier(name);
         let mut sql = String::new();
@@ -150,6 +154,9 @@ impl Belongings {
                     grant.privilege
                 );
             }
+        }
+        if let Some(comment) = &self.comment {
+            sql += &format!("comment on database {database} is {};\n", literal(comment));
         }
         if self.connection_limit >= 0 {
             let limit = self.connection_limit;

@@ -8,7 +8,9 @@ use oci::{AuthKind, Client, ClientOptions, ConfigSource, Credentials, Endpoint, 
 use serde::Deserialize;
 
 use crate::backup::policy::Retention;
+use crate::backup::schedule::Schedule;
 use crate::backup::store::Store;
+use crate::backup::webhook::Webhook;
 use crate::failure::Failure;
 use crate::root::Root;
 
@@ -34,6 +36,33 @@ pub struct Config {
     pub bucket: Option<BucketConfig>,
     /// How long sets stay.
     pub retention: Retention,
+    /// When backups are made, and how old what may be.
+    pub schedule: Schedule,
+    /// How much of the host a dump may take.
+    pub limits: Limits,
+    /// A file for node_exporter's textfile collector.
+    pub metrics_file: Option<PathBuf>,
+    /// Where failures are told.
+    pub webhook: Option<Webhook>,
+}
+
+/// How much of the host a dump may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// CPUs that pg_dump may run on, the highest numbers; all, where none is set.
+    pub dump_cpus: Option<usize>,
+    /// Its niceness, 0 to 19.
+    pub dump_nice: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            dump_cpus: None,
+            dump_nice: 10,
+        }
+    }
 }
 
 /// A bucket of Object Storage.
@@ -81,8 +110,11 @@ impl Config {
             }
             text => text.with_context(|| format!("read {}", path.display()))?,
         };
-        toml::from_str(&text)
-            .with_context(|| Failure::usage(format!("{} is not right", path.display())))
+        let wrong = || Failure::usage(format!("{} is not right", path.display()));
+        let config: Self = toml::from_str(&text).with_context(wrong)?;
+        let checked = config.schedule.check().map_err(anyhow::Error::msg);
+        checked.context("[schedule]").with_context(wrong)?;
+        Ok(config)
     }
 
     /// The store: `to` if it is given, else the configured one.

@@ -2,18 +2,20 @@
 
 mod run;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use crate::backup::config::Limits;
 use crate::backup::container;
 use crate::backup::key::{Identities, Identity, Recipients};
-use crate::backup::listing;
 use crate::backup::manifest::{Cluster, Encryption, FORMAT, Image, Manifest, Stages};
 use crate::backup::redis::Redis;
 use crate::backup::server::{Live, Server};
 use crate::backup::store::Store;
+use crate::backup::{listing, outcome};
+use crate::disk;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -50,6 +52,8 @@ pub struct Job {
     pub allow_plaintext_secrets: bool,
     /// Another cluster than the last set's is what is wanted.
     pub accept_new_cluster: bool,
+    /// How much of the host the dumps may take.
+    pub limits: Limits,
     /// JSON lines of progress.
     pub progress_lines: bool,
 }
@@ -85,6 +89,8 @@ impl Job {
             .context("ask the server what it is")?;
         self.compare_with_last(&cluster).await?;
         self.require_room(&cluster)?;
+        // The write-ahead log grows while a snapshot is held.
+        disk::require_room(&session.root)?;
         let made = self.make(session, cluster).await;
         if made.is_err() {
             // A client that is gone leaves its backend at work.
@@ -149,13 +155,7 @@ impl Job {
         let Store::Folder(folder) = &self.store else {
             return Ok(());
         };
-        let there = folder
-            .ancestors()
-            .find(|folder| folder.exists())
-            .unwrap_or(Path::new("/"));
-        let disk = rustix::fs::statvfs(there)
-            .with_context(|| format!("ask for the room in {}", there.display()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = disk::room(folder)?.bytes_free;
         if free < cluster.bytes {
             let what = format!(
                 "{} has {free} bytes free, the databases have {}",
@@ -184,6 +184,9 @@ impl Job {
             warnings: Vec::new(),
             notes: Vec::new(),
         };
+        // Before its first object: whatever ends this run, the next one knows what is left of it.
+        let store = self.store.display();
+        outcome::update(session, |journal| journal.begin(&run.set, &store));
         let databases = run.databases(live).await?;
         run.globals().await?;
         let redis = run.redis().await?;

@@ -1,14 +1,17 @@
 //! The restore drill: a set counts only after it was restored.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use bollard::Docker;
+use bytesize::ByteSize;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::backup::catalog::Catalog;
 use crate::backup::check;
+use crate::backup::container::is_missing;
 use crate::backup::exec::{self, Program};
 use crate::backup::key::Identities;
 use crate::backup::listing::{Proof, Set};
@@ -20,6 +23,9 @@ use crate::backup::server::Server;
 use crate::backup::store::Store;
 use crate::backup::target::{Target, put_file, read_catalog};
 use crate::backup::throwaway::{self, Caps, Spec, Throwaway};
+use crate::disk;
+use crate::failure::Failure;
+use crate::guard::{Duty, Guard};
 use crate::interrupt::Interrupt;
 
 /// How to drill.
@@ -41,6 +47,8 @@ pub struct Drill<'a> {
     pub jobs: usize,
     /// Ends it.
     pub interrupt: &'a Interrupt,
+    /// Removes the containers should this run be killed.
+    pub guard: &'a Guard,
 }
 
 impl Drill<'_> {
@@ -49,6 +57,7 @@ impl Drill<'_> {
     /// # Errors
     /// When no drill can be held; a set that cannot be restored is a fault in the proof.
     pub async fn hold(&self, set: &Set, progress: &Progress) -> anyhow::Result<Proof> {
+        self.require_room(&set.manifest).await?;
         let began = Instant::now();
         let mut proof = Proof::begin(
             set.id(),
@@ -57,6 +66,12 @@ impl Drill<'_> {
             Timestamp::now(),
         );
         let run = set.id();
+        // That an image is not here is no fault of the set.
+        image_of(self.docker, &set.manifest, "postgres").await?;
+        if self.only.is_empty() && set.manifest.redis.is_some() {
+            image_of(self.docker, &set.manifest, "redis").await?;
+        }
+        let held = self.guard.hold(Duty::Remove(run.to_owned()))?;
         throwaway::sweep(self.docker, run).await?;
         let opener = Opener {
             store: self.store,
@@ -64,7 +79,7 @@ impl Drill<'_> {
             identities: self.identities,
             progress,
         };
-        let held = async {
+        let drilled = async {
             self.postgres(&opener, run, &mut proof).await?;
             if self.only.is_empty() {
                 self.redis(&opener, run, &mut proof).await?;
@@ -72,18 +87,55 @@ impl Drill<'_> {
             }
             anyhow::Ok(())
         };
-        let held = tokio::select! {
-            held = held => held,
+        let drilled = tokio::select! {
+            drilled = drilled => drilled,
             () = self.interrupt.wait() => Err(self.interrupt.failure().into()),
         };
         throwaway::sweep(self.docker, run).await?;
-        if let Err(error) = held {
+        held.done();
+        if let Err(error) = drilled {
             self.interrupt.check()?;
             proof.faults.push(format!("{error:#}"));
         }
         proof.complete = self.only.is_empty() && proof.faults.is_empty();
         proof.seconds = began.elapsed().as_secs_f64();
         Ok(proof)
+    }
+
+    /// A drill that fills the disk ends the databases that it is for.
+    async fn require_room(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let info = self
+            .docker
+            .info()
+            .await
+            .context("ask the engine where it keeps containers")?;
+        let Some(folder) = info.docker_root_dir else {
+            return Ok(());
+        };
+        // The archive lies beside what comes of it.
+        let databases = manifest.databases.iter().map(|database| {
+            let archive = manifest.object(&database.object);
+            database.bytes + archive.map_or(0, |archive| archive.plain_bytes)
+        });
+        let redis = manifest.redis.iter().filter_map(|redis| {
+            let object = manifest.object(&redis.object).ok()?;
+            Some(object.plain_bytes)
+        });
+        let needed = databases.chain(redis).sum::<u64>() + disk::FLOOR_BYTES;
+        let free = disk::room(Path::new(&folder))?.bytes_free;
+        if free < needed {
+            let what = format!(
+                "a drill may need {} in {folder}, where {} are free",
+                ByteSize(needed),
+                ByteSize(free)
+            );
+            return Err(Failure::refused(what)
+                .try_next(
+                    "make room, or hold it on another host: backup drill --identity FILE there",
+                )
+                .into());
+        }
+        Ok(())
     }
 
     async fn postgres(
@@ -93,7 +145,7 @@ impl Drill<'_> {
         proof: &mut Proof,
     ) -> anyhow::Result<()> {
         let manifest = opener.manifest;
-        let image = image_of(manifest, "postgres")?;
+        let image = image_of(self.docker, manifest, "postgres").await?;
         let user = &manifest.cluster.superuser;
         let environment = vec![
             format!("POSTGRES_USER={user}"),
@@ -121,7 +173,7 @@ impl Drill<'_> {
             ]);
         }
         let spec = Spec {
-            image: image.to_owned(),
+            image,
             environment,
             command,
             caps: self.caps,
@@ -207,13 +259,13 @@ impl Drill<'_> {
         let Some(redis) = &manifest.redis else {
             return Ok(());
         };
-        let image = image_of(manifest, "redis")?;
+        let image = image_of(self.docker, manifest, "redis").await?;
         // It waits for its file: Redis loads an RDB at its start only.
         let wait = "while [ ! -e /data/go ]; do sleep 0.1; done; \
             exec redis-server --dir /data --save '' --appendonly no";
         let command = ["sh", "-c", wait].map(str::to_owned).to_vec();
         let spec = Spec {
-            image: image.to_owned(),
+            image,
             command,
             caps: self.caps,
             ..Spec::default()
@@ -290,12 +342,25 @@ impl Drill<'_> {
     }
 }
 
-/// The image of a service, by its id: the very same one.
-fn image_of<'a>(manifest: &'a Manifest, service: &str) -> anyhow::Result<&'a str> {
-    let image = manifest
-        .images
-        .iter()
-        .find(|image| image.service == service);
+/// The image of a service that is here: by its id, or on another host by the digest it is pulled by.
+async fn image_of(docker: &Docker, manifest: &Manifest, service: &str) -> anyhow::Result<String> {
+    let mut images = manifest.images.iter();
+    let image = images.find(|image| image.service == service);
     let image = image.with_context(|| format!("the set names no image of {service}"))?;
-    Ok(image.id.as_str())
+    for name in std::iter::once(&image.id).chain(&image.digests) {
+        match docker.inspect_image(name).await {
+            Ok(_) => return Ok(name.clone()),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("look for image {name}")),
+        }
+    }
+    let what = format!(
+        "the image of {service}, {}, is not on this host",
+        image.name
+    );
+    let hint = match image.digests.first() {
+        Some(digest) => format!("docker pull {digest}"),
+        None => format!("docker save {} there, docker load here", image.name),
+    };
+    Err(Failure::refused(what).try_next(hint).into())
 }

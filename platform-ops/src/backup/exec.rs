@@ -2,19 +2,27 @@
 //! reasons than success.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::models::ExecInspectResponse;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 /// Bytes of one frame of output at most.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 /// What is kept of a program's complaints: their end.
 const STDERR_BYTES_MAX: usize = 16 << 10;
+
+/// A program that has to be held to something must have started by then.
+const START_MAX: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is to run.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +98,43 @@ impl Process {
             ended: false,
             name,
         })
+    }
+
+    /// Holds it to the last `cpus` CPUs of those that it may run on.
+    ///
+    /// # Errors
+    /// When the kernel refuses; a program that has ended already needs no limit.
+    pub async fn limit_cpus(&self, cpus: usize) -> anyhow::Result<()> {
+        let failed = || format!("hold {} to {cpus} CPUs", self.name);
+        let began = Instant::now();
+        // The engine answers before the program runs.
+        let pid = loop {
+            let state = self.docker.inspect_exec(&self.id).await;
+            let state = state.with_context(failed)?;
+            if let Some(pid) = host_pid(&state) {
+                break pid;
+            }
+            if state.exit_code.is_some() {
+                return Ok(());
+            }
+            if began.elapsed() > START_MAX {
+                bail!("{}: it does not start", failed());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
+        let narrow = || {
+            let allowed = sched_getaffinity(Some(pid))?;
+            let mut narrowed = CpuSet::new();
+            let all = (0..CpuSet::MAX_CPU)
+                .rev()
+                .filter(|cpu| allowed.is_set(*cpu));
+            all.take(cpus.max(1)).for_each(|cpu| narrowed.set(cpu));
+            sched_setaffinity(Some(pid), &narrowed)
+        };
+        match narrow() {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            done => done.with_context(failed),
+        }
     }
 
     /// The next piece of its standard output; `None` at its end.
@@ -202,18 +247,21 @@ impl Drop for Process {
     }
 }
 
-/// Ends a program by its process id, which the engine gives as the host sees it.
+/// Ends a program.
 async fn kill(docker: &Docker, id: &str) {
     let Ok(state) = docker.inspect_exec(id).await else {
         return;
     };
-    let pid = state.pid.and_then(|pid| i32::try_from(pid).ok());
-    if state.running == Some(true)
-        && let Some(pid) = pid.and_then(rustix::process::Pid::from_raw)
-    {
+    if let Some(pid) = host_pid(&state) {
         // It may have ended meanwhile.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
+}
+
+/// The process id of a program that runs, which the engine gives as the host sees it.
+fn host_pid(state: &ExecInspectResponse) -> Option<Pid> {
+    let pid = state.pid.filter(|_| state.running == Some(true))?;
+    Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
 /// How a program ended.

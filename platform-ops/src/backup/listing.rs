@@ -303,11 +303,15 @@ impl Listing {
         Ok(listing)
     }
 
-    /// The set of this id, or the latest for `latest`: a proven one where there is one.
+    /// The set of this id, the last one made before a time, or for `latest` the latest: a proven one
+    /// where there is one.
     ///
     /// # Errors
-    /// [`Exit::NOTHING_TO_RESTORE`].
+    /// [`Exit::NOTHING_TO_RESTORE`], also for a time before the first set.
     pub fn choose(&self, id: &str) -> anyhow::Result<&Set> {
+        if let Ok(time) = id.parse::<Timestamp>() {
+            return self.at(time);
+        }
         let found = match id {
             "latest" => {
                 let proven = self.sets.iter().rev().find(|set| set.is_proven());
@@ -321,6 +325,22 @@ impl Listing {
         found.with_context(|| {
             Failure::new(Exit::NOTHING_TO_RESTORE, format!("there is no set {id}"))
                 .try_next("platform-ops backup list")
+        })
+    }
+}
+
+impl Listing {
+    fn at(&self, time: Timestamp) -> anyhow::Result<&Set> {
+        let before = |set: &&Set| set.manifest.created <= time;
+        self.sets.iter().rev().find(before).with_context(|| {
+            let what = match self.sets.first() {
+                Some(first) => format!(
+                    "the first set is of {}, after {time}: nothing of that time can be had back",
+                    first.manifest.created
+                ),
+                None => "there is no set".to_owned(),
+            };
+            Failure::new(Exit::NOTHING_TO_RESTORE, what).try_next("platform-ops backup list")
         })
     }
 }

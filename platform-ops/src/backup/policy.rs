@@ -40,6 +40,20 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// How old the oldest set is that any rule keeps, in days.
+    pub fn days(&self) -> u64 {
+        let rules = [
+            (self.daily, 1),
+            (self.weekly, 7),
+            (self.monthly, 31),
+            (self.yearly, 366),
+        ];
+        let days = rules.map(|(count, days)| (count as u64).saturating_mul(days));
+        days.into_iter().max().unwrap_or(0).max(1)
+    }
+}
+
 /// A set, as far as the decision needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use oci::ErrorKind;
 use oci::object::UploadInfo;
 use serde::Serialize;
 
 use crate::backup::listing::{Listing, Set, set_time};
 use crate::backup::manifest::MANIFEST;
 use crate::backup::policy::{self, Candidate, Decision, Retention, Verdict};
-use crate::backup::store::Store;
+use crate::backup::store::{Store, may_not_delete};
 use crate::backup::sweep;
 use crate::failure::Failure;
 use crate::plan::{Action, Effect, Plan};
 use crate::session::Session;
+
+/// After so many days a lifecycle rule may abort uploads.
+const UPLOAD_DAYS: u64 = 2;
 
 /// One thing that goes.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,9 @@ pub enum Removal {
         /// Where it is.
         #[serde(skip)]
         store: Arc<Store>,
+        /// How long the longest rule keeps a set.
+        #[serde(skip)]
+        days: u64,
     },
     /// An upload that was never committed.
     Upload {
@@ -64,10 +69,17 @@ impl Action for Removal {
 
     async fn apply(&self, session: &Session) -> anyhow::Result<()> {
         match self {
-            Self::Set { objects, store, .. } => {
+            Self::Set {
+                objects,
+                store,
+                days,
+                ..
+            } => {
                 for object in objects {
                     session.interrupt.check()?;
-                    store.delete(object).await.map_err(explain)?;
+                    if let Err(error) = store.delete(object).await {
+                        return Err(explain(error, store, *days).await);
+                    }
                 }
                 Ok(())
             }
@@ -75,25 +87,46 @@ impl Action for Removal {
                 place: (store, upload),
                 ..
             } => match &**store {
-                Store::Bucket { bucket, .. } => sweep::abort(bucket, upload).await.map_err(explain),
+                Store::Bucket { bucket, .. } => match sweep::abort(bucket, upload).await {
+                    Err(error) => Err(explain(error, store, UPLOAD_DAYS).await),
+                    Ok(()) => Ok(()),
+                },
                 Store::Folder(_) => Ok(()),
             },
         }
     }
 }
 
-/// A credential that may not delete is as it should be: then a rule of the bucket does.
-fn explain(error: anyhow::Error) -> anyhow::Error {
-    let forbidden = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<oci::Error>())
-        .any(|error| error.kind() == ErrorKind::Forbidden);
-    if !forbidden {
+/// Where the credential may not delete, as it should be on the host that is backed up, a rule of the
+/// bucket does: says which, or which there should be.
+async fn explain(error: anyhow::Error, store: &Store, days: u64) -> anyhow::Error {
+    let Store::Bucket { bucket, prefix } = store else {
+        return error;
+    };
+    if !may_not_delete(&error) {
         return error;
     }
+    let rules = bucket.lifecycle().await.unwrap_or_default();
+    let rule = rules.iter().find(|rule| rule.deletes(prefix));
+    let hint = match rule {
+        Some(rule) if rule.days() < days => format!(
+            "the bucket's lifecycle rule {:?} deletes after {} days, which is before the longest rule of [retention] ends ({days} days): lengthen it",
+            rule.name,
+            rule.days()
+        ),
+        Some(rule) => format!(
+            "nothing: the bucket's lifecycle rule {:?} deletes after {} days; or prune from a machine that may",
+            rule.name,
+            rule.days()
+        ),
+        None => format!(
+            "a lifecycle rule of bucket {} for names that begin with {prefix:?}: action DELETE after {days} days, target objects (none is there, or BUCKET_READ is missing); docs/backup.md has the command; or prune from a machine that may",
+            bucket.name()
+        ),
+    };
     error.context(
         Failure::refused("this credential may not delete, which protects the sets from this host")
-            .try_next("a lifecycle rule of the bucket that deletes what is older than the longest rule of [retention], or prune from a machine that may"),
+            .try_next(hint),
     )
 }
 
@@ -110,16 +143,17 @@ pub async fn plan(
     let candidates: Vec<Candidate> = listing.sets.iter().map(candidate).collect();
     let decision = policy::decide(&candidates, retention);
     let mut plan = Plan::new("backup prune");
-    let shared = Arc::new(store.clone());
+    let place = (Arc::new(store.clone()), retention.days());
+    let shared = &place.0;
     for (id, verdict) in &decision.verdicts {
         if let Verdict::Remove(reason) = verdict {
-            plan.push(removal(listing, &shared, id, reason));
+            plan.push(removal(listing, &place, id, reason));
         }
     }
     for id in &listing.unfinished {
         let began = set_time(id).context("a set without a time")?;
         if policy::is_given_up(began, now) {
-            plan.push(removal(listing, &shared, id, "never finished"));
+            plan.push(removal(listing, &place, id, "never finished"));
         }
     }
     for upload in sweep::uploads(store, 48).await? {
@@ -153,7 +187,12 @@ fn candidate(set: &Set) -> Candidate {
     }
 }
 
-fn removal(listing: &Listing, store: &Arc<Store>, id: &str, reason: &str) -> Removal {
+fn removal(
+    listing: &Listing,
+    (store, days): &(Arc<Store>, u64),
+    id: &str,
+    reason: &str,
+) -> Removal {
     let all = listing.objects.get(id).into_iter().flatten();
     let mut objects: Vec<String> = all.map(|found| found.name.clone()).collect();
     let manifest = format!("{id}/{MANIFEST}");
@@ -163,5 +202,6 @@ fn removal(listing: &Listing, store: &Arc<Store>, id: &str, reason: &str) -> Rem
         reason: reason.to_owned(),
         objects,
         store: store.clone(),
+        days: *days,
     }
 }

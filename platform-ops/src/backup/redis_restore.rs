@@ -1,5 +1,6 @@
 //! Redis comes back in the order that its append-only file demands: where that is on, Redis ignores
-//! an RDB beside it and starts empty.
+//! an RDB beside it and starts empty. The new files are made while the old Redis works, and one rename
+//! that exchanges the two puts them in place: what Redis starts with is the old or the new.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use bollard::Docker;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,17 +21,21 @@ use crate::backup::listing::Set;
 use crate::backup::manifest::{Manifest, Object};
 use crate::backup::open::Opener;
 use crate::backup::progress::Progress;
-use crate::backup::redis::Redis;
+use crate::backup::redis::{Redis, keys_in};
+use crate::backup::redis_files::{RDB, exchange_files};
 use crate::backup::store::Store;
-use crate::backup::throwaway::{Spec, Throwaway};
+use crate::backup::throwaway::{Caps, Spec, Throwaway};
 use crate::container::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard::Duty;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
 
-/// What Redis keeps in its folder.
-const FILES: [&str; 2] = ["dump.rdb", "appendonlydir"];
+/// A folder in Redis's where new files are made; one that a killed run left is removed.
+const MAKING: &str = "restore_";
+/// Loading takes several times the file.
+const MEMORY_FACTOR: i64 = 4;
 /// A rewrite of the append-only file, and loading a large RDB.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -59,8 +65,18 @@ pub enum Step {
         #[serde(skip)]
         scene: Arc<Scene>,
     },
-    /// Stops Redis, sets its files aside, and starts it with those of the set.
+    /// Makes Redis's files of the set beside those of now, and loads them once.
+    Prepare {
+        /// Where.
+        making: PathBuf,
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+    /// Stops Redis, exchanges its files for those of the set, and starts it.
     Replace {
+        /// Where the new files are.
+        making: PathBuf,
         /// Where the files of now are kept.
         kept: PathBuf,
         /// What is shared.
@@ -73,8 +89,11 @@ impl Action for Step {
     fn summary(&self) -> String {
         match self {
             Self::Verify { .. } => "compare every byte of Redis's data in the set".to_owned(),
-            Self::Replace { kept, scene } => format!(
-                "stop {}, move its files to {}, and start it with those of the set",
+            Self::Prepare { making, .. } => {
+                format!("make and load Redis's files in {}", making.display())
+            }
+            Self::Replace { kept, scene, .. } => format!(
+                "stop {}, set its files aside in {}, start it with those of the set",
                 scene.container.name,
                 kept.display()
             ),
@@ -84,6 +103,7 @@ impl Action for Step {
     fn effect(&self) -> Effect {
         match self {
             Self::Verify { .. } => Effect::Check,
+            Self::Prepare { .. } => Effect::Create,
             Self::Replace { .. } => Effect::Change,
         }
     }
@@ -94,7 +114,21 @@ impl Action for Step {
                 let progress = Progress::silent();
                 scene.opener(&progress).check(scene.object()?).await
             }
-            Self::Replace { kept, scene } => scene.replace(session, kept).await,
+            Self::Prepare { making, scene } => {
+                let made = tokio::select! {
+                    made = scene.prepare(session, making) => made,
+                    () = session.interrupt.wait() => Err(session.interrupt.failure().into()),
+                };
+                if made.is_err() {
+                    let _ = std::fs::remove_dir_all(making);
+                }
+                made
+            }
+            Self::Replace {
+                making,
+                kept,
+                scene,
+            } => scene.replace(session, making, kept).await,
         }
     }
 }
@@ -107,7 +141,11 @@ pub async fn plan(scene: Arc<Scene>) -> anyhow::Result<Plan<Step>> {
     let saved = scene.saved()?;
     let now = scene.redis.keys().await?;
     let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S");
-    let kept = scene.folder()?.join(format!("before_{stamp}"));
+    let folder = scene.folder()?;
+    let (making, kept) = (
+        folder.join(format!("{MAKING}{stamp}")),
+        folder.join(format!("before_{stamp}")),
+    );
     let mut plan = Plan::new("restore redis");
     plan.require(Consent::Name(scene.container.name.clone()));
     plan.note(format!(
@@ -116,10 +154,22 @@ pub async fn plan(scene: Arc<Scene>) -> anyhow::Result<Plan<Step>> {
         saved.keys[1],
         kept.display()
     ));
+    plan.note(format!(
+        "what Redis was given since {} is discarded",
+        scene.manifest().created
+    ));
     plan.push(Step::Verify {
         scene: scene.clone(),
     });
-    plan.push(Step::Replace { kept, scene });
+    plan.push(Step::Prepare {
+        making: making.clone(),
+        scene: scene.clone(),
+    });
+    plan.push(Step::Replace {
+        making,
+        kept,
+        scene,
+    });
     Ok(plan)
 }
 
@@ -161,44 +211,45 @@ impl Scene {
         Ok(PathBuf::from(&mount.source))
     }
 
-    async fn replace(&self, session: &Session, kept: &Path) -> anyhow::Result<()> {
+    async fn prepare(&self, session: &Session, making: &Path) -> anyhow::Result<()> {
+        let folder = self.folder()?;
+        let failed = || format!("make {}", making.display());
+        for entry in std::fs::read_dir(&folder).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
+            if entry.file_name().to_string_lossy().starts_with(MAKING) {
+                std::fs::remove_dir_all(entry.path()).with_context(failed)?;
+            }
+        }
+        let need = self.object()?.plain_bytes.saturating_mul(2);
+        let free = crate::disk::room(&folder)?.bytes_free;
+        if free < need {
+            let what = format!(
+                "{} has {free} bytes free, {need} are needed",
+                folder.display()
+            );
+            return Err(Failure::refused(what).into());
+        }
+        std::fs::create_dir(making).with_context(failed)?;
+        let owner = std::fs::metadata(&folder).with_context(failed)?;
+        chown(making, Some(owner.uid()), Some(owner.gid())).with_context(failed)?;
+        self.write(&making.join(RDB)).await?;
+        self.load(session, making).await
+    }
+
+    async fn replace(&self, session: &Session, making: &Path, kept: &Path) -> anyhow::Result<()> {
         let folder = self.folder()?;
         let appends = self.redis.appends().await?;
         let engine = session.engine().await?;
         let name = &self.container.name;
+        // Whatever happens from here on, Redis runs again.
+        let held = session.guard.hold(Duty::Start(name.clone()))?;
         // A stop that was asked for is not undone by a restart policy.
         engine.stop(name).await.context("stop Redis")?;
-        let replaced = self.put_files(session, &folder, kept, appends).await;
-        if replaced.is_err() {
-            put_back(&folder, kept).context("put Redis's files back")?;
-        }
+        let replaced = exchange_files(&folder, making, kept, appends);
         engine.start(name).await.context("start Redis")?;
+        held.done();
         replaced?;
         self.compare().await
-    }
-
-    async fn put_files(
-        &self,
-        session: &Session,
-        folder: &Path,
-        kept: &Path,
-        appends: bool,
-    ) -> anyhow::Result<()> {
-        let failed = || format!("set the files in {} aside", folder.display());
-        std::fs::create_dir(kept).with_context(failed)?;
-        for file in FILES {
-            match std::fs::rename(folder.join(file), kept.join(file)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(failed);
-                }
-                _ => {}
-            }
-        }
-        self.write(&folder.join(FILES[0])).await?;
-        if appends {
-            self.append(session, folder).await?;
-        }
-        Ok(())
     }
 
     /// Writes the RDB, whole or not at all.
@@ -231,8 +282,10 @@ impl Scene {
         std::fs::rename(&partial, path).with_context(failed)
     }
 
-    /// Has a Redis without append-only file load the RDB and write one.
-    async fn append(&self, session: &Session, folder: &Path) -> anyhow::Result<()> {
+    /// Has a Redis of its own load the RDB, and write the append-only file where one is kept.
+    async fn load(&self, session: &Session, folder: &Path) -> anyhow::Result<()> {
+        let run = self.set.id();
+        let held = session.guard.hold(Duty::Remove(run.to_owned()))?;
         let docker = session.engine().await?.docker();
         let command = [
             "redis-server",
@@ -243,17 +296,43 @@ impl Scene {
             "--appendonly",
             "no",
         ];
+        let bytes = i64::try_from(self.object()?.plain_bytes).unwrap_or(i64::MAX);
+        let caps = Caps::default();
+        let memory = bytes.saturating_mul(MEMORY_FACTOR).max(caps.memory_bytes);
         let spec = Spec {
             image: self.container.image_id.clone(),
             command: command.map(str::to_owned).to_vec(),
             binds: vec![format!("{}:/data", folder.display())],
+            caps: Caps {
+                memory_bytes: memory,
+                ..caps
+            },
             ..Spec::default()
         };
-        let helper = Throwaway::start(docker, self.set.id(), spec).await?;
+        let helper = Throwaway::start(docker, run, spec).await?;
         let program = |command: &[&str]| Program::new(helper.id(), command.iter().copied());
         helper
             .ready(program(&["sh", "-c", "redis-cli -e ping | grep -qx PONG"]))
             .await?;
+        let keys = exec::text(
+            docker,
+            program(&["redis-cli", "-e", "info", "keyspace"]),
+            b"",
+        );
+        self.require_keys(keys_in(&keys.await?))?;
+        if self.redis.appends().await? {
+            self.append(docker, &helper).await?;
+        }
+        // It ends under the client: what it says of that is no error.
+        let end = program(&["redis-cli", "shutdown", "nosave"]);
+        let _ = exec::run(docker, end, b"", 1 << 16).await;
+        helper.remove().await?;
+        held.done();
+        Ok(())
+    }
+
+    async fn append(&self, docker: &Docker, helper: &Throwaway) -> anyhow::Result<()> {
+        let program = |command: &[&str]| Program::new(helper.id(), command.iter().copied());
         let set = program(&["redis-cli", "-e", "config", "set", "appendonly", "yes"]);
         exec::text(docker, set, b"").await?;
         let began = Instant::now();
@@ -269,22 +348,16 @@ impl Scene {
                 && says("aof_rewrite_in_progress:0")
                 && says("aof_rewrite_scheduled:0");
             if done && says("aof_last_bgrewrite_status:ok") {
-                break;
+                return Ok(());
             }
             if began.elapsed() > WAIT_MAX || (done && says("aof_last_bgrewrite_status:err")) {
                 bail!("Redis did not write its append-only file");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        // It ends under the client: what it says of that is no error.
-        let end = program(&["redis-cli", "shutdown", "nosave"]);
-        let _ = exec::run(docker, end, b"", 1 << 16).await;
-        helper.remove().await
     }
 
     async fn compare(&self) -> anyhow::Result<()> {
-        let [low, high] = self.saved()?.keys;
-        let (low, high) = (low.min(high), low.max(high));
         let began = Instant::now();
         let keys = loop {
             match self.redis.keys().await {
@@ -294,6 +367,12 @@ impl Scene {
                 Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
             }
         };
+        self.require_keys(keys)
+    }
+
+    fn require_keys(&self, keys: u64) -> anyhow::Result<()> {
+        let [low, high] = self.saved()?.keys;
+        let (low, high) = (low.min(high), low.max(high));
         // What has run out since then is gone.
         if keys > high || (keys == 0 && low > 0) {
             let what = format!("Redis holds {keys} keys, where {low} to {high} were saved");
@@ -301,19 +380,4 @@ impl Scene {
         }
         Ok(())
     }
-}
-
-/// The files of before, where they were.
-fn put_back(folder: &Path, kept: &Path) -> std::io::Result<()> {
-    for file in FILES {
-        let (from, to) = (kept.join(file), folder.join(file));
-        if !from.exists() {
-            continue;
-        }
-        if to.is_dir() {
-            std::fs::remove_dir_all(&to)?;
-        }
-        std::fs::rename(from, to)?;
-    }
-    Ok(())
 }

@@ -1,31 +1,33 @@
-//! Brings a database back: beside the live one, compared, then swapped. Nothing is restored in
-//! place, and the old one stays.
+//! Brings back what a set holds, beside what lives: every byte that is used is compared first, nothing
+//! is restored in place, and what was there stays.
 
-use std::sync::Arc;
+mod contents;
+pub mod database;
+mod discarded;
+pub mod folder;
+pub mod globals;
+pub mod table;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::backup::catalog::Catalog;
-use crate::backup::check;
+use crate::backup::catalog::{self, Catalog};
+use crate::backup::create::GLOBALS;
 use crate::backup::key::Identities;
 use crate::backup::listing::Set;
-use crate::backup::manifest::Database;
+use crate::backup::manifest::{Database, Manifest, Object};
 use crate::backup::open::Opener;
 use crate::backup::pooler::Pooler;
 use crate::backup::progress::Progress;
-use crate::backup::psql::{identifier, literal};
+use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::backup::store::Store;
-use crate::backup::swap::{limited, swap};
-use crate::backup::target::Target;
+use crate::backup::swap::neighbour;
+use crate::backup::target::{Target, object_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
 
-/// What all steps of one restore share.
+/// What all steps of one restore to the server share.
 #[derive(Debug)]
 pub struct Scene {
     /// The server.
@@ -43,6 +45,10 @@ pub struct Scene {
 }
 
 impl Scene {
+    fn manifest(&self) -> &Manifest {
+        &self.set.manifest
+    }
+
     fn opener<'a>(&'a self, progress: &'a Progress) -> Opener<'a> {
         Opener {
             store: &self.store,
@@ -53,15 +59,10 @@ impl Scene {
     }
 
     fn database(&self, name: &str) -> anyhow::Result<&Database> {
-        let mut all = self.set.manifest.databases.iter();
+        let mut all = self.manifest().databases.iter();
         all.find(|database| database.name == name).with_context(|| {
-            let names: Vec<&str> = self
-                .set
-                .manifest
-                .databases
-                .iter()
-                .map(|database| database.name.as_str())
-                .collect();
+            let all = self.manifest().databases.iter();
+            let names: Vec<&str> = all.map(|database| database.name.as_str()).collect();
             Failure::new(
                 Exit::NOTHING_TO_RESTORE,
                 format!("set {} holds no database {name}", self.set.id()),
@@ -69,278 +70,88 @@ impl Scene {
             .try_next(format!("one of: {}", names.join(", ")))
         })
     }
-}
 
-/// A step of a restore.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Step {
-    /// Compares every byte that will be used.
-    Verify {
-        /// The database.
-        database: String,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Makes roles that are missing.
-    Roles {
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Restores into a database beside the live one, and compares.
-    Side {
-        /// The database.
-        database: String,
-        /// The one that is made.
-        side: String,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Puts one database in another's place.
-    Swap {
-        /// The database.
-        database: String,
-        /// The one that takes its place.
-        side: String,
-        /// What the live one is called from then on; none when there is no live one.
-        kept: Option<String>,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-}
-
-impl Action for Step {
-    fn summary(&self) -> String {
-        match self {
-            Self::Verify { database, .. } => format!("compare every byte of {database} in the set"),
-            Self::Roles { .. } => "make the set's roles that are missing".to_owned(),
-            Self::Side { database, side, .. } => {
-                format!("restore {database} as {side}, and compare it with the set")
-            }
-            Self::Swap {
-                database,
-                side,
-                kept: None,
-                ..
-            } => {
-                format!("rename {side} to {database}")
-            }
-            Self::Swap {
-                database,
-                side,
-                kept: Some(kept),
-                ..
-            } => format!(
-                "end all sessions of {database}, rename it to {kept} and {side} to {database}"
-            ),
-        }
+    /// What is needed besides the dump: roles, owners, grants, settings.
+    fn small_objects(&self) -> anyhow::Result<[&Object; 2]> {
+        Ok([
+            object_of(self.manifest(), GLOBALS)?,
+            object_of(self.manifest(), catalog::OBJECT)?,
+        ])
     }
 
-    fn effect(&self) -> Effect {
-        match self {
-            Self::Verify { .. } => Effect::Check,
-            Self::Roles { .. } | Self::Side { .. } => Effect::Create,
-            Self::Swap { .. } => Effect::Change,
+    /// Compares every byte that a restore of this database uses; its dump lies in the server's
+    /// container then. Nothing else was touched.
+    async fn fetch(&self, database: &str, session: &Session) -> anyhow::Result<()> {
+        let database = self.database(database)?;
+        let object = self.manifest().object(&database.object)?;
+        let progress = Progress::begin(session.output, "fetch", object.bytes, false);
+        let opener = self.opener(&progress);
+        let fetched = async {
+            for object in self.small_objects()? {
+                opener.check(object).await?;
+            }
+            self.target.put(&opener, database).await
+        };
+        let fetched = tokio::select! {
+            fetched = fetched => fetched.map(drop),
+            () = session.interrupt.wait() => Err(session.interrupt.failure().into()),
+        };
+        if fetched.is_err() {
+            // The first error is the one that tells.
+            let _ = self.target.remove_files().await;
         }
+        fetched
     }
 
-    async fn apply(&self, session: &Session) -> anyhow::Result<()> {
-        match self {
-            Self::Verify { database, scene } => {
-                let database = scene.database(database)?;
-                let object = scene.set.manifest.object(&database.object)?;
-                let progress = Progress::begin(session.output, "verify", object.bytes, false);
-                scene.opener(&progress).check(object).await
-            }
-            Self::Roles { scene } => {
-                let progress = Progress::silent();
-                scene.target.globals(&scene.opener(&progress)).await
-            }
-            Self::Side {
-                database,
-                side,
-                scene,
-            } => {
-                let made = restore_beside(scene, database, side, session).await;
-                if made.is_err() {
-                    let sql = format!("drop database if exists {};\n", identifier(side));
-                    let _ = scene.target.server.script("postgres", &sql).await;
-                }
-                made
-            }
-            Self::Swap {
-                database,
-                side,
-                kept,
-                scene,
-            } => {
-                swap(
-                    &scene.target.server,
-                    scene.pooler.as_ref(),
-                    database,
-                    side,
-                    kept.as_deref(),
-                )
-                .await
-            }
-        }
+    /// A line for the plan: which set this is of.
+    fn origin(&self) -> String {
+        let proven = match self.set.is_proven() {
+            true => "proven by a drill",
+            false => "never proven by a drill",
+        };
+        let created = self.manifest().created;
+        format!("set {} of {created}, {proven}", self.set.id())
     }
 }
 
-async fn restore_beside(
-    scene: &Scene,
-    database: &str,
-    side: &str,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let database = scene.database(database)?;
-    let progress = Progress::begin(session.output, side, 0, false);
-    let server = &scene.target.server;
-    scene
-        .target
-        .restore(&scene.opener(&progress), &scene.catalog, database, side)
+/// Half-made databases of restores that were killed.
+async fn left_over(target: &Target) -> anyhow::Result<Vec<String>> {
+    let all = target
+        .names("select datname as name from pg_database")
         .await?;
-    let belongings = scene.catalog.of(&database.name);
-    let mut findings = check::compare(server, side, database, belongings).await?;
-    if check::grants(server, side).await? != database.grants {
-        findings
-            .wrong
-            .push("grants on schemas or tables differ".to_owned());
-    }
-    if findings.wrong.is_empty() {
-        return Ok(());
-    }
-    let what = format!(
-        "what was restored is not what was saved: {}",
-        findings.wrong.join("; ")
+    Ok(all.into_iter().filter(|name| is_side(name)).collect())
+}
+
+const SIDE: &str = "__restore_";
+
+/// Names that only a restore under way gives.
+fn is_side(name: &str) -> bool {
+    name.rsplit_once(SIDE).is_some_and(|(_, stamp)| {
+        stamp.len() == 14 && stamp.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+async fn drop_side(server: &Server, side: &str) -> anyhow::Result<()> {
+    let sql = format!(
+        "drop database if exists {} with (force);\n",
+        identifier(side)
     );
-    Err(Failure::new(Exit::VERIFICATION_FAILED, what).into())
+    server.script(neighbour(side), &sql).await
 }
 
-#[derive(Deserialize)]
-struct Name {
-    name: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Deserialize)]
-struct Behind {
-    bytes: Option<i64>,
-}
-
-/// The plan of restoring one database; `to` keeps it beside the live one under that name.
-///
-/// # Errors
-/// When the set does not hold it, or the server lacks what it needs.
-pub async fn plan(
-    scene: Arc<Scene>,
-    database: &str,
-    to: Option<&str>,
-) -> anyhow::Result<Plan<Step>> {
-    let wanted = scene.database(database)?;
-    let server = &scene.target.server;
-    require_extensions(server, wanted).await?;
-    let all = "select datname as name from pg_database";
-    let there: Vec<Name> = server.rows("postgres", all).await?;
-    let is_there = |name: &str| there.iter().any(|other| other.name == name);
-    let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
-    let side = match to {
-        Some(name) if is_there(name) => {
-            return Err(Failure::refused(format!("there is a database {name} already")).into());
-        }
-        Some(name) => name.to_owned(),
-        None => limited(database, &format!("__restore_{stamp}")),
-    };
-    let mut plan = Plan::new("restore");
-    plan.push(Step::Verify {
-        database: database.to_owned(),
-        scene: scene.clone(),
-    });
-    plan.push(Step::Roles {
-        scene: scene.clone(),
-    });
-    plan.push(Step::Side {
-        database: database.to_owned(),
-        side: side.clone(),
-        scene: scene.clone(),
-    });
-    plan.note(format!(
-        "set {} of {}, {}",
-        scene.set.id(),
-        scene.set.manifest.created,
-        if scene.set.is_proven() {
-            "proven by a drill"
-        } else {
-            "never proven by a drill"
-        }
-    ));
-    if to.is_some() {
-        return Ok(plan);
-    }
-    let kept = is_there(database).then(|| limited(database, &format!("__before_{stamp}")));
-    if let Some(kept) = &kept {
-        for note in discarded(&scene, wanted).await? {
-            plan.note(note);
-        }
-        plan.note(format!(
-            "undo: platform-ops restore undo {database} --kept {kept}"
-        ));
-        plan.require(Consent::Name(database.to_owned()));
-    }
-    plan.push(Step::Swap {
-        database: database.to_owned(),
-        side,
-        kept,
-        scene,
-    });
-    Ok(plan)
-}
-
-async fn require_extensions(server: &Server, wanted: &Database) -> anyhow::Result<()> {
-    let sql = "select name from pg_available_extensions";
-    let available: Vec<Name> = server.rows("postgres", sql).await?;
-    let is_missing = |name: &str| !available.iter().any(|other| other.name == name);
-    let missing: Vec<&str> = wanted
-        .extensions
-        .iter()
-        .map(|extension| extension.name.as_str())
-        .filter(|name| is_missing(name))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let what = format!(
-        "this server's image lacks extensions that {} needs: {}",
-        wanted.name,
-        missing.join(", ")
-    );
-    Err(Failure::refused(what)
-        .try_next("the image that the set names: platform-ops backup show")
-        .into())
-}
-
-/// What was written since the set, and will be only in the database that is kept.
-async fn discarded(scene: &Scene, wanted: &Database) -> anyhow::Result<Vec<String>> {
-    let server = &scene.target.server;
-    let cluster = server.cluster().await?;
-    let mut notes = vec![format!(
-        "what {} was given since {} is discarded (it stays in the database that is kept)",
-        wanted.name, scene.set.manifest.created
-    )];
-    if cluster.system_identifier == scene.set.manifest.cluster.system_identifier {
-        let sql = format!(
-            "select pg_wal_lsn_diff(pg_current_wal_lsn(), {})::bigint as bytes",
-            literal(&wanted.lsn)
-        );
-        let behind: Vec<Behind> = server.rows("postgres", &sql).await?;
-        if let Some(bytes) = behind.first().and_then(|row| row.bytes) {
-            notes.push(format!(
-                "the server wrote {bytes} bytes of log since then, of all databases"
-            ));
+    #[test]
+    fn only_half_made_databases_are_taken_for_such() {
+        assert!(is_side("trading_db__restore_20260102030405"));
+        for other in [
+            "trading_db",
+            "trading_db__before_20260102030405",
+            "a__restore_2026",
+        ] {
+            assert!(!is_side(other), "{other}");
         }
     }
-    Ok(notes)
 }

@@ -191,6 +191,22 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Ends the sessions of runs that were killed: their backends hold snapshots, and may dump on for
+    /// nobody. Under the lock only, which their owners held.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn end_left_sessions(&self) -> anyhow::Result<()> {
+        let name = crate::backup::psql::literal(&self.place.application);
+        let sql = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where application_name ~ '^platform-ops:[0-9]+$' and application_name <> {name};\n"
+        );
+        self.script("postgres", &sql).await
+    }
+}
+
 /// A database as it was at one moment.
 pub struct Snapshot {
     /// The database.

@@ -5,6 +5,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use tokio::sync::mpsc::Sender;
 
+use crate::backup::config::Limits;
 use crate::backup::exec::{Process, Program};
 use crate::backup::psql::connection;
 use crate::backup::server::{Server, Snapshot};
@@ -12,23 +13,27 @@ use crate::backup::stream::send;
 
 /// What every archive of pg_dump's custom format begins with.
 const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
-/// Beside what trades, a backup has time.
-const NICE: [&str; 3] = ["nice", "-n", "10"];
-
 /// Dumps one database as of its snapshot.
 ///
 /// # Errors
 /// pg_dump's words and exit code; a stream that is no archive.
-pub async fn dump(server: &Server, snapshot: &Snapshot, sink: Sender<Bytes>) -> anyhow::Result<()> {
+pub async fn dump(
+    server: &Server,
+    snapshot: &Snapshot,
+    limits: Limits,
+    sink: Sender<Bytes>,
+) -> anyhow::Result<()> {
     let name = &snapshot.database.name;
-    let mut command: Vec<String> = NICE.map(str::to_owned).to_vec();
+    // Beside what trades, a backup has time.
+    let nice = ["nice", "-n", &limits.dump_nice.to_string()].map(str::to_owned);
+    let mut command = nice.to_vec();
     command.extend(["pg_dump", "-w", "-Fc", "-Z", "zstd:1"].map(str::to_owned));
     let lock_wait = server.place().lock_wait_seconds;
     command.push(format!("--lock-wait-timeout={lock_wait}s"));
     command.push(format!("--snapshot={}", snapshot.id));
     command.extend(["-d".to_owned(), connection(name)]);
     let program = server.place().program(command);
-    stream(server, program, Some(ARCHIVE_MAGIC), sink)
+    stream(server, program, Some(ARCHIVE_MAGIC), limits.dump_cpus, sink)
         .await
         .with_context(|| format!("dump {name}"))
 }
@@ -41,7 +46,7 @@ pub async fn globals(server: &Server, sink: Sender<Bytes>) -> anyhow::Result<()>
     let program = server
         .place()
         .program(["pg_dumpall", "-w", "--globals-only"]);
-    stream(server, program, None, sink)
+    stream(server, program, None, None, sink)
         .await
         .context("dump the roles")
 }
@@ -50,9 +55,13 @@ async fn stream(
     server: &Server,
     program: Program,
     magic: Option<&[u8]>,
+    cpus: Option<usize>,
     sink: Sender<Bytes>,
 ) -> anyhow::Result<()> {
     let mut process = Process::start(server.docker(), program).await?;
+    if let Some(cpus) = cpus {
+        process.limit_cpus(cpus).await?;
+    }
     let mut head: Vec<u8> = Vec::new();
     let mut bytes = 0;
     while let Some(piece) = process.next().await? {

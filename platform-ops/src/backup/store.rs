@@ -172,6 +172,15 @@ impl Store {
     }
 }
 
+/// Whether an error says that the credential may not delete.
+pub fn may_not_delete(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        let error = cause.downcast_ref::<oci::Error>();
+        error.is_some_and(|error| error.kind() == ErrorKind::Forbidden)
+    })
+}
+
 fn object_name(prefix: &str, name: &str) -> anyhow::Result<ObjectName> {
     Ok(format!("{prefix}{name}").parse()?)
 }

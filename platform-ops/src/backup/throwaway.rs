@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::{ContainerCreateBody, ContainerSummaryStateEnum, HostConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -17,7 +17,7 @@ use crate::backup::exec::{self, Program};
 pub const LABEL: &str = "platform-ops.drill";
 
 /// initdb on a slow disk, and the restore of nothing.
-const READY_MAX: Duration = Duration::from_secs(180);
+const READY_MAX: Duration = Duration::from_secs(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How much of the host a drill may use.
@@ -144,7 +144,7 @@ impl Throwaway {
 }
 
 impl Drop for Throwaway {
-    /// What is left after all is removed by the next drill's [`sweep`].
+    /// What is left after all is removed by the run's guard, or the next [`sweep`].
     fn drop(&mut self) {
         if self.removed {
             return;
@@ -192,13 +192,12 @@ fn is_under_way(error: &bollard::errors::Error) -> bool {
     )
 }
 
-/// Removes what killed drills left behind. Only one drill runs at a time: the lock sees to it.
+/// Removes what killed runs left behind: all of this run, and of others what no longer runs.
 ///
 /// # Errors
 /// When the engine does not answer.
 pub async fn sweep(docker: &Docker, run: &str) -> anyhow::Result<()> {
-    let label = format!("{LABEL}={run}");
-    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let filters = HashMap::from([("label", vec![LABEL])]);
     let options = ListContainersOptionsBuilder::default()
         .all(true)
         .filters(&filters)
@@ -208,7 +207,14 @@ pub async fn sweep(docker: &Docker, run: &str) -> anyhow::Result<()> {
         .await
         .context("list containers")?
     {
-        if let Some(id) = container.id {
+        let of_run = container
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(LABEL));
+        let ended = container.state == Some(ContainerSummaryStateEnum::EXITED);
+        if let Some(id) = container.id
+            && (ended || of_run.is_some_and(|label| label == run))
+        {
             remove(docker, &id).await?;
         }
     }

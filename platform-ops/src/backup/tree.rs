@@ -171,6 +171,116 @@ pub fn count(pieces: tokio::sync::mpsc::Receiver<Bytes>) -> anyhow::Result<u64> 
     Ok(files)
 }
 
+/// Unpacks an archive that comes piece by piece into a new folder, owners and modes as they were; how
+/// many files there were. What a killed run left there is removed. Blocks.
+///
+/// # Errors
+/// When it is no archive, or the disk refuses.
+pub fn unpack(pieces: tokio::sync::mpsc::Receiver<Bytes>, into: &Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let failed = || format!("write {}", into.display());
+    match fs::remove_dir_all(into) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(failed);
+        }
+        _ => {}
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(into).with_context(failed)?;
+    let mut archive = tar::Archive::new(PieceReader {
+        pieces,
+        piece: Bytes::new(),
+    });
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(true);
+    let mut files = 0;
+    // Folders last: one that may not be written to holds files.
+    let mut folders = Vec::new();
+    for entry in archive.entries().context("read the archive")? {
+        let mut entry = entry.context("read the archive")?;
+        if entry.header().entry_type().is_dir() {
+            folders.push(entry);
+            continue;
+        }
+        files += u64::from(entry.header().entry_type().is_file());
+        entry.unpack_in(into).with_context(failed)?;
+    }
+    for mut folder in folders.into_iter().rev() {
+        folder.unpack_in(into).with_context(failed)?;
+    }
+    io::copy(&mut archive.into_inner(), &mut io::sink()).context("read the archive")?;
+    Ok(files)
+}
+
+/// In what two folders differ: kind, mode, owner and content of what is in them.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn differences(there: &Path, restored: &Path) -> anyhow::Result<Vec<String>> {
+    let (now, then) = (walk(there)?, walk(restored)?);
+    let mut found = Vec::new();
+    for name in now.union(&then) {
+        let shown = name.display();
+        match (now.contains(name), then.contains(name)) {
+            (true, false) => found.push(format!("only now: {shown}")),
+            (false, true) => found.push(format!("only in the set: {shown}")),
+            _ if differs(&there.join(name), &restored.join(name))? => {
+                found.push(format!("differs: {shown}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn walk(folder: &Path) -> anyhow::Result<std::collections::BTreeSet<PathBuf>> {
+    let mut found = std::collections::BTreeSet::new();
+    let mut pending = vec![PathBuf::new()];
+    while let Some(relative) = pending.pop() {
+        let path = folder.join(&relative);
+        let names = sorted_entries(&path).with_context(|| format!("read {}", path.display()))?;
+        for name in names {
+            let relative = relative.join(name);
+            if folder.join(&relative).is_dir() && !folder.join(&relative).is_symlink() {
+                pending.push(relative.clone());
+            }
+            found.insert(relative);
+        }
+    }
+    Ok(found)
+}
+
+fn differs(one: &Path, other: &Path) -> anyhow::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let failed = || format!("compare {} with {}", one.display(), other.display());
+    let (a, b) = (
+        fs::symlink_metadata(one).with_context(failed)?,
+        fs::symlink_metadata(other).with_context(failed)?,
+    );
+    let access = |metadata: &fs::Metadata| (metadata.mode(), metadata.uid(), metadata.gid());
+    if access(&a) != access(&b) {
+        return Ok(true);
+    }
+    if a.is_symlink() {
+        let targets = (fs::read_link(one), fs::read_link(other));
+        return Ok(targets.0.with_context(failed)? != targets.1.with_context(failed)?);
+    }
+    if !a.is_file() {
+        return Ok(false);
+    }
+    if a.len() != b.len() {
+        return Ok(true);
+    }
+    let open = |path| {
+        File::open(path)
+            .map(io::BufReader::new)
+            .with_context(failed)
+    };
+    let (one, other) = (open(one)?.bytes(), open(other)?.bytes());
+    Ok(one.zip(other).any(|(a, b)| a.ok() != b.ok()))
+}
+
 struct PieceReader {
     pieces: tokio::sync::mpsc::Receiver<Bytes>,
     piece: Bytes,

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Consent, Plan};
+use crate::rotation::Journal;
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -36,17 +37,21 @@ pub struct Arguments {
     /// The container of PgBouncer
     #[arg(long, value_name = "CONTAINER")]
     pgbouncer: Option<String>,
+    /// The container of the log agent
+    #[arg(long, value_name = "CONTAINER")]
+    agent: Option<String>,
     /// The shared network
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
     /// Let the stack run this adopted service: its container is made anew
-    #[arg(long, value_enum, value_name = "SERVICE", conflicts_with_all = ["postgres", "redis", "pgbouncer", "network"])]
+    #[arg(long, value_enum, value_name = "SERVICE", conflicts_with_all = ["postgres", "redis", "pgbouncer", "agent", "network"])]
     take: Option<Service>,
 }
 
 /// Takes over the host, or one service.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("adopt")?;
+    Journal::refuse_unfinished(session)?;
     match arguments.take {
         Some(service) => take(session, service).await,
         None => record(session, arguments).await,
@@ -103,6 +108,7 @@ fn named(arguments: &Arguments, environment: &Environment) -> BTreeMap<Service, 
         (Service::Postgres, &arguments.postgres),
         (Service::Redis, &arguments.redis),
         (Service::Pgbouncer, &arguments.pgbouncer),
+        (Service::Agent, &arguments.agent),
     ];
     let mut named: BTreeMap<Service, String> = answers
         .into_iter()

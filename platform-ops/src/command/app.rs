@@ -1,14 +1,15 @@
 //! `app`: the stacks under `apps/`, each with its own compose file and `.env`.
 
+mod add;
+
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::compose::{self, Project};
+use crate::application;
 use crate::container::LABEL_WORKING_DIR;
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::session::Session;
 
 /// Arguments of `app`.
@@ -22,6 +23,8 @@ pub struct Arguments {
 /// What to do with applications.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Give an application a role, a database, its secret and its entry in the pooler
+    Add(add::Arguments),
     /// The applications and what runs of them
     List,
     /// Start an application: docker compose up --detach --wait
@@ -31,7 +34,7 @@ enum Command {
     Down(Target),
     /// Run one program of an application: docker compose run --rm
     #[command(
-        after_help = "Example:\n  platform-ops app run trading-app migrator alembic upgrade head\n\nThe exit code is the program's own."
+        after_help = "Example:\n  platform-ops app run trading-app migrator alembic upgrade head\n\nThe exit code is the program's own. A signal ends it and removes its container; the code is 130."
     )]
     Run(RunTarget),
 }
@@ -78,6 +81,7 @@ struct App {
 /// Carries it out.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
+        Command::Add(arguments) => add::run(session, arguments).await,
         Command::List => list(session).await,
         Command::Up(target) => {
             compose(
@@ -90,7 +94,16 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         }
         Command::Down(target) => compose(session, &target.name, &["down"], &target.rest).await,
         Command::Run(target) => {
-            compose(session, &target.name, &["run", "--rm"], &target.rest).await
+            let name = format!("{}-run-{}", target.name, std::process::id());
+            let verb = ["run", "--rm", "--name", &name];
+            let ended = compose(session, &target.name, &verb, &target.rest).await;
+            if session.interrupt.check().is_err() && !session.options.dry_run {
+                // Compose leaves its container behind, and the program in it working.
+                let engine = session.engine().await?;
+                engine.stop(&name).await?;
+                engine.remove(&name).await?;
+            }
+            ended
         }
     }
 }
@@ -101,17 +114,11 @@ async fn compose(
     verb: &[&str],
     rest: &[String],
 ) -> anyhow::Result<Exit> {
-    let folder = folder(session, name)?;
+    let folder = application::folder(session, name)?;
     let mut arguments: Vec<&str> = verb.to_vec();
     arguments.extend(rest.iter().map(String::as_str));
-    let mut env_files = Vec::new();
-    // The later file wins, and may refer to the earlier one.
-    let own = folder.join(".env");
-    if own.is_file() {
-        env_files.push(own);
-    }
-    env_files.push(session.root.platform_env());
     if session.options.dry_run {
+        let env_files = application::env_files(session, &folder);
         let plan = serde_json::json!({"command": "app", "folder": folder, "env_files": env_files, "arguments": arguments});
         session.output.result("plan", &plan, || {
             format!(
@@ -129,8 +136,8 @@ async fn compose(
         "app",
         &format!("{name}: docker compose {}", arguments.join(" ")),
     )?;
-    let status = Project::new(folder, env_files)
-        .foreground(&arguments)
+    let status = application::project(session, folder)
+        .foreground(session, &arguments)
         .await?;
     session
         .audit
@@ -138,49 +145,9 @@ async fn compose(
     Ok(Exit::of_child(status))
 }
 
-/// The folder of an application that has a compose file.
-fn folder(session: &Session, name: &str) -> anyhow::Result<PathBuf> {
-    let plain = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
-    let folder = session.root.apps().join(name);
-    if plain && compose::file_in(&folder).is_some() {
-        return Ok(folder);
-    }
-    let known = folders(session)?
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let what = format!(
-        "there is no application {name}: no compose file in {}",
-        folder.display()
-    );
-    Err(Failure::usage(what)
-        .try_next(format!("one of: {known}"))
-        .into())
-}
-
-/// Name and folder of each application.
-fn folders(session: &Session) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let Ok(entries) = std::fs::read_dir(session.root.apps()) else {
-        return Ok(Vec::new());
-    };
-    let mut folders = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path != session.root.stack()
-            && compose::file_in(&path).is_some()
-            && let Some(name) = path.file_name()
-        {
-            folders.push((name.to_string_lossy().into_owned(), path));
-        }
-    }
-    folders.sort();
-    Ok(folders)
-}
-
 async fn list(session: &Session) -> anyhow::Result<Exit> {
     let mut apps = Vec::new();
-    for (name, folder) in folders(session)? {
+    for (name, folder) in application::folders(session)? {
         let engine = session.engine().await?;
         let containers = engine
             .containers_labelled(LABEL_WORKING_DIR, &folder.display().to_string())

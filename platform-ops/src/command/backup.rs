@@ -4,6 +4,7 @@ mod create;
 mod drill;
 mod list;
 mod prune;
+mod schedule;
 mod setting;
 mod verify;
 
@@ -14,7 +15,7 @@ use clap::Subcommand;
 use crate::exit::Exit;
 use crate::session::Session;
 
-pub use setting::{Scene, identities};
+pub use setting::{Scene, identities, open_store};
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,7 @@ Examples:
   platform-ops backup drill latest --identity key.txt   with the key that is kept elsewhere
   platform-ops backup prune                     what would go, and why the rest stays
   platform-ops backup prune --apply
+  platform-ops backup schedule install          every night, by a timer
 
 Where sets go and who can open them stands in <root>/config/backup.toml:
   recipients = [\"age1…\"]          # age-keygen, on another machine
@@ -54,6 +56,8 @@ enum Command {
     Drill(drill::Arguments),
     /// Remove sets that no rule keeps; shows them only, without --apply
     Prune(prune::Arguments),
+    /// Have a timer make backups at night
+    Schedule(schedule::Arguments),
 }
 
 /// Where the sets are.
@@ -76,5 +80,6 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         Command::Verify(arguments) => verify::run(session, arguments).await,
         Command::Drill(arguments) => drill::run(session, arguments).await,
         Command::Prune(arguments) => prune::run(session, arguments).await,
+        Command::Schedule(arguments) => schedule::run(session, arguments).await,
     }
 }

@@ -26,6 +26,8 @@ pub fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
         "platform-ops",
         &mut script,
     );
-    session.output.text(&String::from_utf8(script)?);
+    // clap_complete 4.6 spells a name with a hyphen in two ways, and bash then offers nothing.
+    let script = String::from_utf8(script)?.replace("platform__subcmd__ops", "platform__ops");
+    session.output.text(&script);
     Ok(Exit::OK)
 }

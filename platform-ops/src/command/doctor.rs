@@ -48,7 +48,9 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     }
     let waivers = Waivers::load(session)?;
     let spinner = session.output.spinner("looking");
-    let facts = doctor::gather(session).await;
+    let mut facts = doctor::gather(session).await;
+    doctor::gather_remote(session, &mut facts).await;
+    facts.unknown_waivers = waivers.unknown();
     spinner.finish_and_clear();
     let report = doctor::examine(&facts, &waivers, Timestamp::now());
     session.output.result("doctor", &report, || {
@@ -63,7 +65,8 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     })
 }
 
-fn text(output: Output, report: &Report) -> String {
+/// A report as people read it.
+pub fn text(output: Output, report: &Report) -> String {
     let mut text = String::new();
     for finding in &report.findings {
         text += &line(output, finding);

@@ -8,6 +8,7 @@ use crate::environment::{Environment, is_secret};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::Plan;
+use crate::rotation::Journal;
 use crate::secret;
 use crate::session::Session;
 use crate::settings::{REQUIRED, Settings};
@@ -36,6 +37,7 @@ const HEADER: &str = "# The single source of truth of this platform. Root's alon
 /// Lays everything out.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("init")?;
+    Journal::refuse_unfinished(session)?;
     let mut plan = Plan::new("init");
     let (environment, keys) = complete(session, arguments)?;
     let settings = Settings::of(environment.clone())?;

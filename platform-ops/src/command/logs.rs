@@ -1,11 +1,13 @@
 //! `logs`: by service, several at once.
 
+mod line;
+
 use anyhow::Context as _;
-use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::{StreamExt as _, stream};
 use jiff::{Timestamp, ToSpan as _};
 
+use self::line::{Line, in_order, lines};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -21,7 +23,9 @@ Examples:
   platform-ops logs postgres
   platform-ops logs -f postgres pgbouncer
   platform-ops logs --since 2h trading-app-distributor-1
-  platform-ops logs --path redis        where Docker keeps it")]
+  platform-ops logs --path redis        where Docker keeps it
+
+Lines of several stand in the order of their times; with -f, in the order in which they come.")]
 pub struct Arguments {
     /// Services of the platform, or containers by name [default: all services]
     #[arg(value_name = "SERVICE")]
@@ -53,7 +57,7 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         .map(|(name, _)| name.len())
         .max()
         .unwrap_or(0);
-    let mut streams = Vec::new();
+    let mut sources = Vec::new();
     for (index, (name, container)) in containers.iter().enumerate() {
         if engine.container(container).await?.is_none() {
             let what = format!("there is no container {container}");
@@ -69,18 +73,23 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
             .since(since.unwrap_or(0))
             .timestamps(true)
             .build();
+        let frames = engine.docker().logs(container, Some(options));
         let label = label(session, index, name, width, containers.len());
-        let lines = engine.docker().logs(container, Some(options));
-        streams.push(
-            lines
-                .map(move |line| (name.clone(), label.clone(), line))
-                .boxed(),
-        );
+        let line = {
+            let name = name.clone();
+            move |line: anyhow::Result<Line>| (name.clone(), label.clone(), line)
+        };
+        sources.push(lines(frames).map(line).boxed());
     }
-    let mut lines = stream::select_all(streams);
+    // What is over is put in order; what comes is shown when it comes.
+    let mut all = if arguments.follow {
+        stream::select_all(sources).boxed()
+    } else {
+        in_order(sources).boxed()
+    };
     loop {
         tokio::select! {
-            line = lines.next() => match line {
+            line = all.next() => match line {
                 Some((name, label, line)) => print(session, &name, &label, &line.context("read the log")?),
                 None => return Ok(Exit::OK),
             },
@@ -100,22 +109,12 @@ fn label(session: &Session, index: usize, name: &str, width: usize, of: usize) -
     format!("{name:<width$} | ")
 }
 
-fn print(session: &Session, name: &str, label: &str, line: &LogOutput) {
-    let stream = if matches!(line, LogOutput::StdErr { .. }) {
-        "stderr"
+fn print(session: &Session, name: &str, label: &str, line: &Line) {
+    if session.output.is_json() {
+        let body = serde_json::json!({"service": name, "stream": line.stream, "time": line.time, "text": line.text});
+        session.output.json_line("log", &body);
     } else {
-        "stdout"
-    };
-    let text = String::from_utf8_lossy(line.as_ref());
-    for line in text.lines() {
-        let (time, text) = line.split_once(' ').unwrap_or(("", line));
-        if session.output.is_json() {
-            let body =
-                serde_json::json!({"service": name, "stream": stream, "time": time, "text": text});
-            session.output.json_line("log", &body);
-        } else {
-            session.output.text(&format!("{label}{text}"));
-        }
+        session.output.text(&format!("{label}{}", line.text));
     }
 }
 

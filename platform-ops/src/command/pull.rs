@@ -74,6 +74,11 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     let mut plan = Plan::new("pull");
     let mut images = Vec::new();
     for service in selected(&settings.managed(), &arguments.services)? {
+        // Its image comes with a release, from `docker load`, unless another one is configured.
+        if service == Service::Agent && settings.environment.get(&service.key("IMAGE")).is_none() {
+            plan.note("the agent's image is in no registry: docker load it from a release");
+            continue;
+        }
         let image = stack::image_tag(&settings, service)
             .with_context(|| format!("{service} has no image"))?;
         plan.push(Action::Pull {

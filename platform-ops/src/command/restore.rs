@@ -1,4 +1,4 @@
-//! `restore`: a database beside the live one, compared, then swapped.
+//! `restore`: what a set holds, beside what lives.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,23 +6,24 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Subcommand;
 
+use crate::backup::config::Config;
 use crate::backup::key::Identities;
 use crate::backup::listing::{Listing, Set};
 use crate::backup::open::Opener;
 use crate::backup::pooler::Pooler;
 use crate::backup::progress::Progress;
 use crate::backup::redis_restore;
-use crate::backup::restore::{self, Scene as Shared};
+use crate::backup::restore::{self, Scene as Shared, folder};
 use crate::backup::store::Store;
 use crate::backup::swap;
 use crate::backup::target::{Target, read_catalog};
-use crate::command::backup::{Scene, identities};
+use crate::command::backup::{Scene, identities, open_store};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pooler::Console;
-use crate::service::Service;
 use crate::session::Session;
-use crate::settings::Settings;
+
+/// Jobs of pg_restore, as many as CPUs of a small host.
+const JOBS: usize = 2;
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
@@ -31,11 +32,15 @@ Examples:
   platform-ops restore database trading_db --identity key.txt --dry-run
   platform-ops restore database trading_db --identity key.txt --confirm trading_db
   platform-ops restore database trading_db --as trading_copy --identity key.txt
+  platform-ops restore table trading_db app.orders --identity key.txt
+  platform-ops restore globals --role reader --identity key.txt --yes
   platform-ops restore redis --identity key.txt --confirm redis
-  platform-ops restore undo trading_db --kept trading_db__before_20260102030405 --confirm trading_db
+  platform-ops restore folder /srv/config --identity key.txt
+  platform-ops restore undo trading_db --confirm trading_db
 
-Nothing is restored in place: the set is compared byte by byte, restored beside the live database,
-compared again, and only then put in its place. The old one stays, refusing connections.")]
+Nothing is restored in place: every byte that is used is compared first, a database is restored beside
+the live one, compared again, and only then put in its place. The old one stays, refusing connections.
+A run that is killed leaves the old or the new, and the next run removes what it left.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,16 +50,22 @@ pub struct Arguments {
 enum Command {
     /// Restore a database
     Database(DatabaseArguments),
-    /// Put back the database that a restore has kept
-    Undo(UndoArguments),
+    /// Restore single tables, into a new schema beside the live ones
+    Table(TableArguments),
+    /// Restore roles that are missing; with --role and --database what was changed as well
+    Globals(GlobalsArguments),
     /// Restore Redis; its files of now are set aside
     Redis(From),
+    /// Restore a folder: at its place where that is free, else beside it, with the differences
+    Folder(FolderArguments),
+    /// Put back the database that a restore has kept
+    Undo(UndoArguments),
 }
 
 /// Which set, and how to open it.
 #[derive(Debug, clap::Args)]
 struct From {
-    /// The set, or `latest`: the latest proven one
+    /// The set, a time (the last set before it), or `latest`: the latest proven one
     #[arg(long, default_value = "latest", value_name = "SET")]
     set: String,
     /// A folder, instead of the configured place
@@ -75,17 +86,70 @@ struct DatabaseArguments {
     #[arg(long = "as", value_name = "NAME")]
     name: Option<String>,
     /// Jobs of pg_restore
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = JOBS, value_name = "N")]
     jobs: usize,
+    #[command(flatten)]
+    pause: Pause,
+}
+
+/// How long the pooler's clients may have to wait.
+#[derive(Debug, clap::Args)]
+struct Pause {
+    /// How long the pooler's clients wait at most; then they go on, and nothing has changed
+    #[arg(long, default_value = "20s", value_name = "TIME")]
+    pause_max: humantime::Duration,
+}
+
+impl Pause {
+    async fn pooler(&self, session: &Session) -> anyhow::Result<Option<Pooler>> {
+        let pooler = Pooler::find(session).await?;
+        Ok(pooler.map(|pooler| pooler.with_pause_max(self.pause_max.into())))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct TableArguments {
+    /// The database
+    database: String,
+    /// The tables, as schema.table
+    #[arg(required = true, value_name = "TABLE")]
+    tables: Vec<String>,
+    #[command(flatten)]
+    from: From,
+}
+
+#[derive(Debug, clap::Args)]
+struct GlobalsArguments {
+    #[command(flatten)]
+    from: From,
+    /// Give this role back the set's password, attributes, settings and memberships (repeatable)
+    #[arg(long = "role", value_name = "NAME")]
+    roles: Vec<String>,
+    /// Give this database back the set's grants on it and settings of it (repeatable)
+    #[arg(long = "database", value_name = "NAME")]
+    databases: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct FolderArguments {
+    /// The folder's path, or the last part of it
+    folder: String,
+    #[command(flatten)]
+    from: From,
+    /// Where it goes
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 struct UndoArguments {
     /// The database
     database: String,
-    /// The one that was kept
+    /// The one that was kept; the latest, if none is named
     #[arg(long, value_name = "NAME")]
-    kept: String,
+    kept: Option<String>,
+    #[command(flatten)]
+    pause: Pause,
 }
 
 /// Runs a `restore` command.
@@ -95,15 +159,60 @@ struct UndoArguments {
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::Database(arguments) => database(session, arguments).await,
-        Command::Undo(arguments) => undo(session, arguments).await,
+        Command::Table(arguments) => table(session, arguments).await,
+        Command::Globals(arguments) => globals(session, arguments).await,
         Command::Redis(from) => redis(session, from).await,
+        Command::Folder(arguments) => folder(session, arguments).await,
+        Command::Undo(arguments) => undo(session, arguments).await,
     }
 }
 
 async fn database(session: &Session, arguments: &DatabaseArguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("restore database")?;
+    let pooler = arguments.pause.pooler(session).await?;
+    let shared = shared(session, &arguments.from, pooler, arguments.jobs).await?;
+    let name = arguments.name.as_deref();
+    let plan = restore::database::plan(Arc::new(shared), &arguments.database, name).await?;
+    plan.carry_out(session).await
+}
+
+async fn table(session: &Session, arguments: &TableArguments) -> anyhow::Result<Exit> {
+    let _lock = session.lock("restore table")?;
+    let shared = shared(session, &arguments.from, None, JOBS).await?;
+    let tables = &arguments.tables;
+    let plan = restore::table::plan(Arc::new(shared), &arguments.database, tables).await?;
+    plan.carry_out(session).await
+}
+
+async fn globals(session: &Session, arguments: &GlobalsArguments) -> anyhow::Result<Exit> {
+    let _lock = session.lock("restore globals")?;
+    let shared = shared(session, &arguments.from, None, JOBS).await?;
+    let plan = restore::globals::plan(shared, &arguments.roles, &arguments.databases).await?;
+    plan.carry_out(session).await
+}
+
+async fn folder(session: &Session, arguments: &FolderArguments) -> anyhow::Result<Exit> {
+    let _lock = session.lock("restore folder")?;
+    let config = Config::load(&session.root)?;
+    let (store, set, identities) = arguments.from.open(session, &config).await?;
+    let scene = folder::Scene {
+        store,
+        set,
+        identities,
+    };
+    let plan = folder::plan(Arc::new(scene), &arguments.folder, arguments.to.as_deref())?;
+    plan.carry_out(session).await
+}
+
+/// The server here, and the set.
+async fn shared(
+    session: &Session,
+    from: &From,
+    pooler: Option<Pooler>,
+    jobs: usize,
+) -> anyhow::Result<Shared> {
     let scene = Scene::look(session).await?;
-    let (store, set, identities) = arguments.from.open(session, &scene).await?;
+    let (store, set, identities) = from.open(session, &scene.config).await?;
     let progress = Progress::silent();
     let opener = Opener {
         store: &store,
@@ -112,24 +221,17 @@ async fn database(session: &Session, arguments: &DatabaseArguments) -> anyhow::R
         progress: &progress,
     };
     let catalog = read_catalog(&opener).await?;
-    let shared = Shared {
+    Ok(Shared {
         target: Target {
             server: scene.server(&std::process::id().to_string()).await?,
-            jobs: arguments.jobs,
+            jobs,
         },
-        pooler: pooler(session).await?,
+        pooler,
         store,
         set,
         identities,
         catalog,
-    };
-    let plan = restore::plan(
-        Arc::new(shared),
-        &arguments.database,
-        arguments.name.as_deref(),
-    )
-    .await?;
-    plan.carry_out(session).await
+    })
 }
 
 impl From {
@@ -137,9 +239,9 @@ impl From {
     async fn open(
         &self,
         session: &Session,
-        scene: &Scene,
+        config: &Config,
     ) -> anyhow::Result<(Store, Set, Identities)> {
-        let store = scene.store(session, self.from.as_deref()).await?;
+        let store = open_store(session, config, self.from.as_deref()).await?;
         let listing = Listing::read(&store).await?;
         let set = listing.choose(&self.set)?.clone();
         let identities = identities(self.identity.as_deref())?;
@@ -155,8 +257,10 @@ impl From {
 async fn redis(session: &Session, from: &From) -> anyhow::Result<Exit> {
     let _lock = session.lock("restore redis")?;
     let scene = Scene::look(session).await?;
-    let redis = scene.redis().await?.context("Redis does not run here")?;
-    let (store, set, identities) = from.open(session, &scene).await?;
+    let redis = scene.redis().await?.with_context(|| {
+        Failure::refused("Redis does not run here").try_next("platform-ops up redis")
+    })?;
+    let (store, set, identities) = from.open(session, &scene.config).await?;
     let name = &redis.container().name;
     let container = session.engine().await?.container(name).await?;
     let shared = redis_restore::Scene {
@@ -177,30 +281,12 @@ async fn undo(session: &Session, arguments: &UndoArguments) -> anyhow::Result<Ex
     let scene = Scene::look(session).await?;
     let server = scene.server(&std::process::id().to_string()).await?;
     let plan = swap::undo_plan(
+        "restore undo",
         server,
-        pooler(session).await?,
+        arguments.pause.pooler(session).await?,
         &arguments.database,
-        &arguments.kept,
+        arguments.kept.as_deref(),
     )
     .await?;
     plan.carry_out(session).await
-}
-
-/// The pooler whose clients wait, where one runs.
-async fn pooler(session: &Session) -> anyhow::Result<Option<Pooler>> {
-    if !session.root.platform_env().exists() {
-        return Ok(None);
-    }
-    let settings = Settings::load(session)?;
-    let Some(name) = settings.names.containers.get(&Service::Pgbouncer) else {
-        return Ok(None);
-    };
-    let container = session.engine().await?.container(name).await?;
-    match container.filter(crate::container::Container::is_running) {
-        Some(container) => {
-            let console = Console::connect(&settings, &container).await?;
-            Ok(Some(Pooler::new(console)))
-        }
-        None => Ok(None),
-    }
 }

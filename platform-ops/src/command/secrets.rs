@@ -1,5 +1,8 @@
 //! `secrets`: what platform.env holds and how good it is; no value is ever printed.
 
+mod import;
+mod rotate;
+
 use std::io::{IsTerminal, Read};
 
 use anyhow::Context as _;
@@ -12,6 +15,7 @@ use crate::failure::Failure;
 use crate::file::Access;
 use crate::hygiene::{self, Fault};
 use crate::plan::{Consent, Plan};
+use crate::rotation::Journal;
 use crate::secret;
 use crate::session::Session;
 use crate::stack::Action;
@@ -43,7 +47,7 @@ Examples:
   platform-ops secrets set SMTP_PASSWORD            asks, without echo
 
 It never takes the value as an argument: those are seen by every user of the host. Only platform.env
-is changed: what a server knows already it keeps until it is told.")]
+is changed: what a server knows already it keeps until `secrets rotate`.")]
     Set {
         /// The key
         key: String,
@@ -51,6 +55,10 @@ is changed: what a server knows already it keeps until it is told.")]
         #[arg(long)]
         generate: bool,
     },
+    /// Take secrets out of an env file or stdin into platform.env
+    Import(import::Arguments),
+    /// Give a role, Redis or PgBouncer's console a new secret, and its applications, too
+    Rotate(rotate::Arguments),
 }
 
 /// A secret, without its value.
@@ -67,6 +75,8 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         Command::List => list(session),
         Command::Check => check(session),
         Command::Set { key, generate } => set(session, key, *generate).await,
+        Command::Import(arguments) => import::run(session, arguments).await,
+        Command::Rotate(arguments) => rotate::run(session, arguments).await,
     }
 }
 
@@ -143,6 +153,7 @@ fn check(session: &Session) -> anyhow::Result<Exit> {
 
 async fn set(session: &Session, key: &str, generate: bool) -> anyhow::Result<Exit> {
     let _lock = session.lock("secrets set")?;
+    Journal::refuse_unfinished(session)?;
     let mut chars = key.chars();
     let is_key = chars.next().is_some_and(|c| c.is_ascii_uppercase())
         && chars.all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
@@ -182,7 +193,7 @@ async fn set(session: &Session, key: &str, generate: bool) -> anyhow::Result<Exi
     });
     if environment.get(key).is_some() {
         plan.require(Consent::Yes);
-        plan.note("what a server knows already it keeps: PostgreSQL until ALTER ROLE, the others until platform-ops up and restart");
+        plan.note("what a server knows already it keeps: PostgreSQL until platform-ops secrets rotate, the others until platform-ops up and restart");
     }
     plan.note("next: platform-ops up --dry-run");
     plan.carry_out(session).await

@@ -4,6 +4,7 @@ use crate::disk;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Consent, Effect, Plan};
+use crate::rotation::Journal;
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -17,7 +18,8 @@ Examples:
   platform-ops up
   platform-ops up redis
 
-What runs as it should is left alone. A container is recreated only after you agreed (--yes).
+What runs as it should is left alone. A container is recreated or stopped only after you agreed
+(--yes). A password that was changed in platform.env alone is refused, unless it is Redis' own.
 Run it again after a failure: it continues.")]
 pub struct Arguments {
     /// Only these services
@@ -28,13 +30,17 @@ pub struct Arguments {
 /// Brings the services up.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("up")?;
+    Journal::refuse_unfinished(session)?;
     let settings = Settings::load(session)?;
     let services = selected(&settings.names.services(), &arguments.services)?;
     disk::require_room(&session.root)?;
+    if services.contains(&Service::Postgres) || services.contains(&Service::Pgbouncer) {
+        stack::same_passwords(session, &settings).await?;
+    }
     let mut plan = Plan::new("up");
     let layout = stack::layout(session, &settings, &mut plan)?;
     stack::plan_up(session, &settings, &layout, &services, &mut plan).await?;
-    if plan.count(Effect::Recreate) > 0 {
+    if plan.count(Effect::Recreate) + plan.count(Effect::Stop) > 0 {
         plan.require(Consent::Yes);
     }
     plan.carry_out(session).await

@@ -1,5 +1,7 @@
 //! The checks, as data.
 
+mod backup;
+mod cloud;
 mod configuration;
 mod container;
 mod health;
@@ -49,6 +51,11 @@ use Severity::{Fault, Note, Warning};
 /// Every check there is.
 pub const CHECKS: &[Check] = &[
     check("look.gap", "what could not be looked at", host::gaps),
+    check(
+        "waiver.unknown",
+        "waivers name checks that exist",
+        configuration::waivers,
+    ),
     check("engine.podman", "the engine is Docker's", host::podman),
     check(
         "engine.version",
@@ -84,6 +91,16 @@ pub const CHECKS: &[Check] = &[
         host::cron,
     ),
     check(
+        "host.cron-prune",
+        "cron removes nothing that only stands still",
+        host::prunes,
+    ),
+    check(
+        "host.selinux",
+        "SELinux lets the platform work",
+        host::selinux,
+    ),
+    check(
         "network.missing",
         "the shared network is there and a bridge",
         host::network,
@@ -115,9 +132,19 @@ pub const CHECKS: &[Check] = &[
     ),
     check("secret.weak", "secrets are strong", configuration::weak),
     check(
+        "secret.refused",
+        "the servers take the passwords of platform.env",
+        configuration::refused,
+    ),
+    check(
         "secret.exposed",
         "no secret stands in `docker inspect`",
         configuration::exposed,
+    ),
+    check(
+        "secret.rotation",
+        "no rotation was cut short",
+        configuration::rotation,
     ),
     check(
         "file.drift",
@@ -353,5 +380,38 @@ pub const CHECKS: &[Check] = &[
         "agent.credentials",
         "the agent's credentials are there and private",
         shipping::credentials,
+    ),
+    check(
+        "backup.none",
+        "there is a place for backups",
+        backup::configured,
+    ),
+    check(
+        "backup.schedule",
+        "one thing starts backups",
+        backup::scheduled,
+    ),
+    check("backup.failed", "the last backup succeeded", backup::failed),
+    check("backup.age", "the last set is young", backup::age),
+    check(
+        "backup.drill",
+        "a drill has restored a set lately",
+        backup::drill,
+    ),
+    check(
+        "backup.escrow",
+        "the key that is kept elsewhere opens a set",
+        backup::escrow,
+    ),
+    check("backup.size", "sets do not pile up", backup::size),
+    check(
+        "agent.oci",
+        "the agent's credentials and way to OCI",
+        cloud::agent,
+    ),
+    check(
+        "backup.bucket",
+        "the bucket of backups answers",
+        cloud::bucket,
     ),
 ];

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backup::alarm::Alarm;
 use crate::container::Container;
 use crate::disk::Room;
 use crate::hygiene::Fault;
@@ -33,6 +34,9 @@ pub struct Facts {
     pub names: Option<Names>,
     /// platform.env.
     pub environment: Option<EnvironmentFacts>,
+    /// The key whose rotation was cut short.
+    #[serde(default)]
+    pub rotation: Option<String>,
     /// Files and folders that are not as they should be.
     pub files: Vec<FileFacts>,
     /// Digests that `pull` resolved.
@@ -49,6 +53,21 @@ pub struct Facts {
     pub logs: BTreeMap<String, LogFacts>,
     /// Architecture of each running image, by service.
     pub image_architectures: BTreeMap<Service, String>,
+    /// Checks that waivers name and that there are none of.
+    #[serde(default)]
+    pub unknown_waivers: Vec<String>,
+    /// Keys of platform.env whose value a server does not take, and which.
+    #[serde(default)]
+    pub refused_secrets: Vec<(String, Service)>,
+    /// Bytes of memory that each service uses.
+    #[serde(default)]
+    pub memory: BTreeMap<Service, u64>,
+    /// The agent's own `check --json`; asked for by `doctor` only.
+    #[serde(default)]
+    pub agent_check: Option<Value>,
+    /// The bucket of backups and why it does not answer; asked for by `doctor` only.
+    #[serde(default)]
+    pub bucket_error: Option<(String, String)>,
     /// PostgreSQL's answers.
     pub postgres: Option<PostgresFacts>,
     /// Redis' answers.
@@ -59,6 +78,25 @@ pub struct Facts {
     pub agent: Option<Value>,
     /// What stands in the agent's folder of credentials: name and mode.
     pub agent_credentials: Vec<(String, u32)>,
+    /// The backups, as far as this host knows.
+    #[serde(default)]
+    pub backup: BackupFacts,
+}
+
+/// The backups, as far as this host knows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackupFacts {
+    /// Whether there is a place for them; None where it could not be looked at.
+    pub configured: Option<bool>,
+    /// `systemd`, `cron`: what starts them.
+    pub started_by: Vec<String>,
+    /// What is wrong, by the limits of backup.toml.
+    pub alarms: Vec<Alarm>,
+    /// When the snapshots of the last set were opened.
+    pub last: Option<Timestamp>,
+    /// When a drill last restored all of one.
+    pub proven: Option<Timestamp>,
 }
 
 /// The engine.
@@ -76,6 +114,9 @@ pub struct EngineFacts {
     pub log_driver: String,
     /// Where it keeps everything.
     pub data_root: PathBuf,
+    /// Whether it confines containers by SELinux.
+    #[serde(default)]
+    pub is_selinux: bool,
     /// daemon.json, if it can be read.
     pub daemon_json: Option<Value>,
 }
@@ -93,8 +134,28 @@ pub struct HostFacts {
     pub disks: BTreeMap<String, Room>,
     /// Files outside of the root that are missing or not as their masters: path and which of both.
     pub files: Vec<(String, String)>,
-    /// Lines of root's crontab and /etc/cron.d that name the manual's backup script.
+    /// Lines of crontabs and /etc/cron.d that name the manual's backup script.
     pub cron_backups: Vec<String>,
+    /// Lines that remove what Docker counts as unused.
+    #[serde(default)]
+    pub cron_prunes: Vec<String>,
+    /// SELinux, where it is enforcing.
+    #[serde(default)]
+    pub selinux: Option<SelinuxFacts>,
+    /// Bytes of memory, and those that can be had without swapping.
+    #[serde(default)]
+    pub memory_bytes: (u64, u64),
+}
+
+/// SELinux, enforcing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SelinuxFacts {
+    /// Whether the engine confines containers by it.
+    pub is_used_by_engine: bool,
+    /// Where this program lies.
+    pub program: PathBuf,
+    /// Folders that containers mount whose label keeps containers out, and the label.
+    pub unlabelled: Vec<(PathBuf, String)>,
 }
 
 /// platform.env, without its values.
@@ -164,6 +225,8 @@ pub struct PostgresFacts {
     pub superusers: Vec<String>,
     /// Seconds of the oldest open transaction.
     pub oldest_transaction_seconds: i64,
+    /// Databases that were set aside, with their bytes.
+    pub kept: Vec<(String, u64)>,
     /// Indexes that are not valid.
     pub invalid_indexes: Vec<String>,
     /// Failed archive commands since the last that worked.
@@ -190,6 +253,12 @@ pub struct PoolerFacts {
     pub config: BTreeMap<String, String>,
     /// Databases that are paused.
     pub paused: Vec<String>,
+    /// Clients.
+    #[serde(default)]
+    pub clients: i64,
+    /// Connections to the database: in use, and all.
+    #[serde(default)]
+    pub servers: (i64, i64),
     /// Clients that wait, and for how many seconds the longest.
     pub waiting: (i64, i64),
     /// Users whose secret in userlist.txt is an md5 hash.

@@ -1,9 +1,12 @@
 //! Looks at everything once. What cannot be looked at becomes a gap, never an end.
 
+mod backup;
 mod configuration;
 mod machine;
+mod remote;
 mod servers;
 
+pub use remote::gather_remote;
 pub use servers::ask_postgres_settings;
 
 use std::collections::BTreeMap;
@@ -11,7 +14,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::{Facts, LogFacts};
+use super::{BackupFacts, Facts, LogFacts};
 use crate::container::{Container, LABEL_WORKING_DIR};
 use crate::image::ImageLock;
 use crate::plan::{Effect, Plan};
@@ -31,6 +34,7 @@ pub async fn gather(session: &Session) -> Facts {
         host: machine::host(session),
         names: None,
         environment: None,
+        rotation: None,
         files: Vec::new(),
         images: ImageLock::load(session).unwrap_or_default(),
         network_driver: None,
@@ -39,12 +43,21 @@ pub async fn gather(session: &Session) -> Facts {
         neighbours: Vec::new(),
         logs: BTreeMap::new(),
         image_architectures: BTreeMap::new(),
+        unknown_waivers: Vec::new(),
+        refused_secrets: Vec::new(),
+        memory: BTreeMap::new(),
+        agent_check: None,
+        bucket_error: None,
         postgres: None,
         redis: None,
         pooler: None,
         agent: None,
         agent_credentials: configuration::credentials(session),
+        backup: BackupFacts::default(),
     };
+    if let Err(error) = backup::gather(session, &mut facts.backup) {
+        gap(session, &mut facts, "backups", &error);
+    }
     let settings = configuration::gather(session, &mut facts);
     facts.names = settings
         .as_ref()
@@ -71,8 +84,26 @@ pub async fn gather(session: &Session) -> Facts {
             Err(error) => gap(session, &mut facts, "compose.yaml", &error),
         }
     }
+    machine::labels(&mut facts);
+    memory(session, &mut facts).await;
     servers::gather(session, settings.as_ref(), &mut facts).await;
     facts
+}
+
+/// Bytes in use, by service; where the engine does not say, nothing is said.
+async fn memory(session: &Session, facts: &mut Facts) {
+    let Ok(engine) = session.engine().await else {
+        return;
+    };
+    let running = facts.containers.iter().filter_map(|(service, containers)| {
+        let container = containers.first().filter(|it| it.is_running())?;
+        Some((*service, container.name.clone()))
+    });
+    let asked = running.map(|(service, name)| async move {
+        Some((service, engine.memory_bytes(&name).await.ok()?))
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    facts.memory = answers.into_iter().flatten().collect();
 }
 
 /// Notes what could not be looked at.

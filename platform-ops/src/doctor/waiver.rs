@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
-use super::{Finding, Report, Severity, Waived};
+use super::{CHECKS, Finding, Report, Severity, Waived};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -62,6 +62,15 @@ impl Waivers {
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
         toml::from_str(&text).with_context(|| Failure::usage(format!("read {}", path.display())))
+    }
+
+    /// The checks that they name and that do not exist: such a waiver waives nothing.
+    pub fn unknown(&self) -> Vec<String> {
+        let names = self.waivers.iter().map(|waiver| &waiver.check);
+        names
+            .filter(|name| !CHECKS.iter().any(|check| check.id == **name))
+            .cloned()
+            .collect()
     }
 
     /// Puts a finding where it belongs. An expired waiver is named, and blocks nothing.

@@ -107,7 +107,7 @@ pub fn derived(root: &Root, settings: &Settings, lock: &ImageLock) -> anyhow::Re
         file(
             "config/redis/users.acl",
             Access::of(REDIS_UID, 0o400),
-            redis_users(&secret("REDIS_PASSWORD")),
+            redis_users(&[&secret("REDIS_PASSWORD")]),
         ),
         file(
             "config/redis/password",
@@ -181,6 +181,11 @@ fn overrides(settings: &Settings, lock: &ImageLock) -> String {
         if let (Some(address), Some(port)) = (settings.publish.get(&service), service.port()) {
             let _ = writeln!(lines, "    ports: [\"{address}:{port}\"]");
         }
+        // SELinux keeps containers from each other's logs; this lifts it for the agent alone.
+        let label = settings.environment.get(&service.key("LABEL"));
+        if service == Service::Agent && label == Some("disable") {
+            lines += "    security_opt: [label=disable]\n";
+        }
         // A profile that nobody asks for: `docker compose up` passes it over.
         if settings.names.adopted.contains(&service) {
             lines += "    profiles: [adopted]\n";
@@ -202,7 +207,16 @@ pub fn image_tag(settings: &Settings, service: Service) -> Option<String> {
         .environment
         .get(&service.key("IMAGE"))
         .map(str::to_owned);
-    configured.or_else(|| crate::image::default_tag(service, COMPOSE_YAML))
+    configured.or_else(|| default_image(service))
+}
+
+/// The tag of a service's image where platform.env names none.
+pub fn default_image(service: Service) -> Option<String> {
+    let compose_yaml = match service {
+        Service::Agent => AGENT_COMPOSE_YAML,
+        _ => COMPOSE_YAML,
+    };
+    crate::image::default_tag(service, compose_yaml)
 }
 
 fn redis_conf(settings: &Settings) -> String {
@@ -212,15 +226,20 @@ fn redis_conf(settings: &Settings) -> String {
     REDIS_CONF.replace("{maxmemory}", &maxmemory)
 }
 
-/// The password's digest only: Redis compares digests.
-fn redis_users(password: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, password.as_bytes());
-    let hex: String = digest
-        .as_ref()
+/// Redis' users: one, with every password that is let in. Digests only: Redis compares digests.
+pub fn redis_users(passwords: &[&str]) -> String {
+    let digests: String = passwords
         .iter()
-        .map(|byte| format!("{byte:02x}"))
+        .map(|password| format!(" #{}", redis_digest(password)))
         .collect();
-    format!("user default on #{hex} ~* &* +@all\n")
+    format!("user default on{digests} ~* &* +@all\n")
+}
+
+/// A password as Redis' ACL has it after a `#`.
+pub fn redis_digest(password: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, password.as_bytes());
+    let bytes = digest.as_ref().iter();
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pgbouncer_ini(settings: &Settings) -> String {

@@ -9,11 +9,13 @@ use super::derived::{Derived, derived, folders};
 use super::observed::Observed;
 use crate::compose::Project;
 use crate::container::{Container, LABEL_CONFIG_HASH};
+use crate::failure::Failure;
 use crate::image::ImageLock;
 use crate::plan::{Effect, Plan};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::{postgres, redis};
 
 /// A first start makes a database; a start after a crash replays WAL.
 const HEALTHY_SECONDS_MAX: u64 = 300;
@@ -69,7 +71,7 @@ pub async fn plan_up(
         let name = settings.names.containers[service].clone();
         let acted = if settings.names.adopted.contains(service) {
             let container = observed.one(*service).with_context(|| {
-                crate::failure::Failure::refused(format!("the adopted container {name} of {service} is gone"))
+                Failure::refused(format!("the adopted container {name} of {service} is gone"))
                     .try_next(format!("start it as it was, or let the stack run {service}: platform-ops adopt --take {service}"))
             })?;
             start_if_down(container, *service, plan)
@@ -102,14 +104,19 @@ fn start_if_down(container: &Container, service: Service, plan: &mut Plan<Action
 }
 
 /// What Compose would label the containers with.
-struct Wanted {
+struct Wanted<'a> {
+    settings: &'a Settings,
     hashes: BTreeMap<String, String>,
     images: BTreeMap<String, String>,
 }
 
-impl Wanted {
+impl<'a> Wanted<'a> {
     /// Asks Compose, of the files as they will be.
-    async fn read(session: &Session, settings: &Settings, layout: &Layout) -> anyhow::Result<Self> {
+    async fn read(
+        session: &Session,
+        settings: &'a Settings,
+        layout: &Layout,
+    ) -> anyhow::Result<Self> {
         let folder =
             crate::scratch::Scratch::new().context("make a folder for the rendered files")?;
         let mut files = Vec::new();
@@ -124,6 +131,7 @@ impl Wanted {
         let environment = folder.write("platform.env".as_ref(), settings.environment.text())?;
         let project = Project::new(session.root.stack(), vec![environment]).with_files(files);
         Ok(Self {
+            settings,
             hashes: project.hashes(session).await?,
             images: project.images(session).await?,
         })
@@ -197,18 +205,18 @@ impl Wanted {
             });
             return Ok(true);
         }
-        self.reload(service, container, layout, plan);
+        if service == Service::Redis
+            && learns_its_password(session, self.settings, container).await?
+        {
+            restart(service, container, plan);
+            return Ok(true);
+        }
+        Self::reload(service, container, layout, plan);
         Ok(false)
     }
 
     /// A service that runs on has to learn of its changed files.
-    fn reload(
-        &self,
-        service: Service,
-        container: &Container,
-        layout: &Layout,
-        plan: &mut Plan<Action>,
-    ) {
+    fn reload(service: Service, container: &Container, layout: &Layout, plan: &mut Plan<Action>) {
         let touched = |name: &str| layout.changed.iter().any(|path| path.ends_with(name));
         match service {
             Service::Pgbouncer
@@ -221,15 +229,56 @@ impl Wanted {
                     why: "it reads its files again",
                 });
             }
-            Service::Redis if touched("redis/redis.conf") || touched("redis/users.acl") => {
-                plan.note(
-                    "redis keeps its old settings and password until: platform-ops restart redis",
-                );
-            }
-            Service::Postgres if touched("postgres/password") => {
-                plan.note("POSTGRES_PASSWORD is read at the first start only: the database keeps the old password");
+            Service::Redis if touched("redis/redis.conf") => {
+                plan.note("redis keeps its old settings until: platform-ops restart redis");
             }
             _ => {}
         }
     }
+}
+
+/// A database keeps its passwords whatever platform.env says: from the files that `up` renders,
+/// PgBouncer would then log in with others, and every client be refused.
+///
+/// # Errors
+/// With the keys that differ; or when the database does not answer.
+pub async fn same_passwords(session: &Session, settings: &Settings) -> anyhow::Result<()> {
+    let observed = Observed::look(session, &settings.names).await?;
+    let postgres = observed.one(Service::Postgres);
+    let Some(container) = postgres.filter(|container| container.is_healthy()) else {
+        return Ok(());
+    };
+    let refused = postgres::refused_keys(session, settings, container)
+        .await
+        .context("compare the passwords of platform.env with the database's")?;
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "the database does not take what platform.env says for {}: to change platform.env alone changes no password, and would lock PgBouncer's clients out",
+        refused.join(", ")
+    );
+    Err(Failure::refused(what)
+        .try_next("put the old value back; `platform-ops secrets --help` has the way to a new one on both sides")
+        .into())
+}
+
+fn restart(service: Service, container: &Container, plan: &mut Plan<Action>) {
+    plan.note("redis is restarted: platform.env has another REDIS_PASSWORD than it knows; applications that send the old one are refused from then on");
+    let container = container.name.clone();
+    plan.push(Action::Stop {
+        service,
+        container: container.clone(),
+    });
+    plan.push(Action::Start { service, container });
+}
+
+/// Whether Redis runs with another password than platform.env says. It reads its own at a start.
+async fn learns_its_password(
+    session: &Session,
+    settings: &Settings,
+    container: &Container,
+) -> anyhow::Result<bool> {
+    let password = settings.environment.get_or("REDIS_PASSWORD", "");
+    Ok(!redis::knows(session, container, &password).await?)
 }

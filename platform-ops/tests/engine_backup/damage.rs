@@ -4,7 +4,7 @@ use crate::setup::{Platform, files, flip};
 
 /// T03, T04: a flipped byte anywhere, a cut or missing file: `verify` finds each.
 #[test]
-fn t04_a_flipped_byte_in_any_object_is_found() {
+fn t03_t04_a_flipped_byte_or_a_cut_in_any_object_is_found() {
     let platform = Platform::new();
     platform.create(&[]);
     let all = files(&platform.store());

@@ -30,7 +30,7 @@ fn t38_redis_comes_back_and_stays_over_a_restart() {
     .unwrap();
     holds_what_was_saved(&platform);
     let json = run.json();
-    let kept = json["steps"][1]["action"]["kept"].as_str().unwrap();
+    let kept = json["steps"][2]["action"]["kept"].as_str().unwrap();
     let kept = std::path::Path::new(kept).join("appendonlydir");
     assert!(kept.is_dir(), "{}", kept.display());
 }

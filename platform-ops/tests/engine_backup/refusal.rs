@@ -56,7 +56,7 @@ fn t11_databases_are_discovered_and_the_left_out_ones_named() {
 
 /// T25: one run at a time.
 #[test]
-fn a_second_run_is_told_who_holds_the_lock() {
+fn t25_a_second_run_is_told_who_holds_the_lock() {
     let platform = Platform::new();
     let mut first = platform.host.spawn(&["backup", "create", "--no-drill"]);
     let limit = std::time::Duration::from_secs(30);

@@ -98,7 +98,7 @@ impl Platform {
             "-c",
             "select 1",
         ];
-        let limit = std::time::Duration::from_secs(120);
+        let limit = std::time::Duration::from_secs(600);
         fixtures::wait::until("the server", limit, || {
             Ok((docker(&ask).code == 0).then_some(()))
         })

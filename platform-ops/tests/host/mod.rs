@@ -17,6 +17,9 @@ pub const POSTGRES_IMAGE: &str = "platform-test/pgvector:pg17";
 pub const REDIS_IMAGE: &str = "platform-test/redis:7.2";
 pub const PGBOUNCER_IMAGE: &str = "platform-test/pgbouncer:1";
 
+/// The version that deploy/agent/compose.yaml names.
+pub const AGENT_IMAGE: &str = "platform-agent:0.1.0";
+
 pub struct Host {
     pub prefix: String,
     folder: tempfile::TempDir,
@@ -229,6 +232,22 @@ impl Host {
     }
 }
 
+impl Host {
+    /// A text without what is this host's alone: its root and its names; and without the masters
+    /// of files outside of the root, which are the machine's, and the count that holds them.
+    pub fn normal(&self, text: &str) -> String {
+        let text = text
+            .replace(&self.root().display().to_string(), "/srv")
+            .replace(&self.prefix, "test");
+        let is_machine = |line: &&str| line.contains("/config/host/");
+        let has_machine = text.lines().any(|line| is_machine(&line));
+        let kept = text
+            .lines()
+            .filter(|line| !is_machine(line) && !(has_machine && line.starts_with("Plan of")));
+        kept.map(|line| format!("{line}\n")).collect()
+    }
+}
+
 pub fn docker(arguments: &[&str]) -> Run {
     Command::new("docker")
         .args(arguments)
@@ -240,7 +259,7 @@ pub fn docker(arguments: &[&str]) -> Run {
 
 /// Until it can be reached over TCP, which initdb's own server cannot.
 pub fn wait_for_postgres(container: &str) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(300);
     while docker(&["exec", container, "pg_isready", "-h", "127.0.0.1"]).code != 0 {
         assert!(
             std::time::Instant::now() < deadline,
@@ -294,10 +313,9 @@ pub fn signal_after(
             sent = true;
         }
         if let Some(status) = child.try_wait().unwrap() {
-            assert!(
-                status.signal() == Some(9) || status.success() || status.code() == Some(130),
-                "{status}"
-            );
+            let expected = status.signal() == Some(9) || status.success();
+            let run: Run = child.wait_with_output().unwrap().into();
+            assert!(expected || run.code == 130, "{}", run.all());
             return status.code();
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -326,4 +344,21 @@ pub fn assert_found(findings: &[serde_json::Value], wanted: &[(&str, &str)]) {
             serde_json::to_string_pretty(findings).unwrap()
         );
     }
+}
+
+/// What the agent needs to start: a key, and an address where nobody answers.
+pub fn agent_configuration(host: &Host) {
+    let key = include_str!("../../../fixtures/signing/vector-pkcs8.pem");
+    std::fs::write(host.path("config/agent/oci/key.pem"), key).unwrap();
+    let ocid = |kind: &str| {
+        format!("ocid1.{kind}.oc1..aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+    };
+    let config = format!(
+        "[DEFAULT]\nuser={}\nfingerprint=28:8a:d9:3d:fd:12:99:0c:61:86:cf:06:66:76:f4:a0\ntenancy={}\nregion=eu-frankfurt-1\nkey_file=/etc/platform-agent/oci/key.pem\n",
+        ocid("user"),
+        ocid("tenancy")
+    );
+    std::fs::write(host.path("config/agent/oci/config"), config).unwrap();
+    let toml = "[source]\ninclude = [\"no-such-container-*\"]\n[oci]\nconfig_file = \"/etc/platform-agent/oci/config\"\n[logging]\nlog_id = \"ocid1.log.oc1.eu-frankfurt-1.amaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\nendpoint = \"http://127.0.0.1:9\"\n";
+    std::fs::write(host.path("config/agent/agent.toml"), toml).unwrap();
 }

@@ -116,7 +116,8 @@ impl Run<'_> {
         }
         let server = &self.job.server;
         let held = &snapshot;
-        self.store(recipe, 0, |sink| source::dump(server, held, sink))
+        let limits = self.job.limits;
+        self.store(recipe, 0, |sink| source::dump(server, held, limits, sink))
             .await?;
         snapshot.close().await?;
         Ok(inventory)

@@ -2,13 +2,19 @@
 
 use std::path::PathBuf;
 
+use jiff::{Timestamp, ZonedDateTime};
 use serde::Serialize;
 
+use crate::backup::config::Config;
 use crate::backup::create::{Job, Made, exit_of};
 use crate::backup::drill::Drill;
+use crate::backup::journal::{self, Journal};
 use crate::backup::key::Recipients;
 use crate::backup::listing::{Proof, Set};
+use crate::backup::outcome::{self, Ended};
 use crate::backup::progress::Progress;
+use crate::backup::schedule::{Due, both_zones, local};
+use crate::backup::sweep;
 use crate::backup::throwaway::Caps;
 use crate::command::backup::Scene;
 use crate::exit::Exit;
@@ -20,6 +26,9 @@ use crate::session::Session;
 Nothing of the backup's size is held in memory or on disk. The set exists when its manifest does,
 which goes last, after every byte was read back and opened with a key of this run alone. The drill
 restores it in containers of the same images, without a network, and asks for what was saved.
+
+A run that is killed leaves no set. What is there of it cannot be gone on with, for its snapshot and
+its key ended with it: the next run deletes it, aborts its uploads and ends its sessions.
 
 Exit codes: 0 proven, 3 made with warnings or without a drill, 4 refused, 12 the drill failed.")]
 pub struct Arguments {
@@ -35,6 +44,9 @@ pub struct Arguments {
     /// The cluster is another than that of the last set, or much smaller, and should be
     #[arg(long)]
     accept_new_cluster: bool,
+    /// Only if one is due by [schedule] of backup.toml: for a timer
+    #[arg(long, conflicts_with = "to")]
+    scheduled: bool,
 }
 
 #[derive(Serialize)]
@@ -63,21 +75,117 @@ struct Summary<'a> {
 /// # Errors
 /// Whatever stage failed; then there is no set.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
+    if arguments.scheduled && !is_due(session, true)? {
+        return Ok(Exit::OK);
+    }
     let _lock = session.lock("backup create")?;
-    let scene = Scene::look(session).await?;
-    let job = job(session, arguments, &scene).await?;
     if session.options.dry_run {
-        return dry(session, &job).await;
+        let scene = Scene::look(session).await?;
+        return dry(session, &job(session, arguments, &scene).await?).await;
+    }
+    // Another run may have made it while this one waited for the lock.
+    if arguments.scheduled && !is_due(session, false)? {
+        return Ok(Exit::OK);
     }
     // What trades comes first.
     let _ = rustix::process::nice(10);
+    let began = Timestamp::now();
+    let mut made = None;
+    let ended = make(session, arguments, &mut made).await;
+    // A set in another place is not the one that the schedule waits for.
+    if arguments.to.is_none() {
+        let config = Config::load(&session.root).unwrap_or_default();
+        let exit = ended.as_ref().copied();
+        outcome::tell(session, &config, Ended { began, made, exit }).await;
+    }
+    ended
+}
+
+/// Whether the schedule wants a backup now; why it does is said if `first`.
+fn is_due(session: &Session, first: bool) -> anyhow::Result<bool> {
+    let schedule = Config::load(&session.root)?.schedule;
+    // A journal that cannot be read is begun anew by the run.
+    let journal = Journal::load(&session.root).unwrap_or_default();
+    let now = ZonedDateTime::now();
+    match schedule.due(&now, journal.made.map(|made| made.created)) {
+        Due::Now { missed } => {
+            let why = if missed {
+                "the last window passed without a set"
+            } else {
+                "due"
+            };
+            if first {
+                session.output.note(&format!("{}: {why}", both_zones(&now)));
+            }
+            Ok(true)
+        }
+        Due::No { next } => {
+            session
+                .output
+                .text(&format!("nothing is due before {}", both_zones(&next)));
+            Ok(false)
+        }
+        Due::Held { until } => {
+            session.output.text(&format!(
+                "the last window passed without a set; it is made after trading hours, at {}",
+                both_zones(&until)
+            ));
+            Ok(false)
+        }
+    }
+}
+
+/// Makes a set and has it drilled; `noted` is what the journal should know of it.
+async fn make(
+    session: &Session,
+    arguments: &Arguments,
+    noted: &mut Option<journal::Made>,
+) -> anyhow::Result<Exit> {
+    let scene = Scene::look(session).await?;
+    let job = job(session, arguments, &scene).await?;
+    job.server.end_left_sessions().await?;
+    let left = sweep::dead(session, &scene.docker, &job.store).await?;
+    for left in &left {
+        session.output.note(&format!("warning: {left}"));
+    }
     let made = job.run(session).await?;
     session.audit.record("backup", &made.manifest.set)?;
+    *noted = Some(journal::Made {
+        set: made.manifest.set.clone(),
+        created: made.manifest.created,
+        bytes: made.manifest.bytes(),
+    });
     let proof = match arguments.no_drill {
         true => None,
-        false => Some(prove(session, &scene, &job, &made).await?),
+        false => drill(session, &scene, &job, &made).await?,
     };
+    outcome::observe(session, &job.store).await;
+    outcome::update(session, |journal| journal.settle(&made.manifest.set));
     Ok(report(session, &job, &made, proof.as_ref()))
+}
+
+/// The set is there whatever comes of its drill.
+async fn drill(
+    session: &Session,
+    scene: &Scene,
+    job: &Job,
+    made: &Made,
+) -> anyhow::Result<Option<Proof>> {
+    match prove(session, scene, job, made).await {
+        Ok(proof) => {
+            outcome::update(session, |journal| journal.drilled(Ok(&proof)));
+            Ok(Some(proof))
+        }
+        Err(error) => {
+            session.interrupt.check()?;
+            let why = session.redactor.clean(&format!("{error:#}"));
+            session
+                .output
+                .note(&format!("warning: no drill was held: {why}"));
+            outcome::update(session, |journal| journal.drilled(Err(&why)));
+            Ok(None)
+        }
+    }
 }
 
 async fn job(session: &Session, arguments: &Arguments, scene: &Scene) -> anyhow::Result<Job> {
@@ -95,6 +203,7 @@ async fn job(session: &Session, arguments: &Arguments, scene: &Scene) -> anyhow:
         recipients: Recipients::parse(config.recipients.iter().map(String::as_str))?,
         allow_plaintext_secrets: arguments.allow_plaintext_secrets,
         accept_new_cluster: arguments.accept_new_cluster,
+        limits: config.limits,
         progress_lines: session.options.json,
     })
 }
@@ -143,6 +252,7 @@ async fn prove(session: &Session, scene: &Scene, job: &Job, made: &Made) -> anyh
         caps: Caps::default(),
         jobs: 2,
         interrupt: &session.interrupt,
+        guard: &session.guard,
     };
     let lines = session.options.json;
     let progress = Progress::begin(session.output, "drill", set.manifest.bytes(), lines);
@@ -176,6 +286,7 @@ fn report(session: &Session, job: &Job, made: &Made, proof: Option<&Proof>) -> E
         for note in &manifest.notes {
             text += &format!("  note: {note}\n");
         }
+        text += &format!("  made: {}\n", local(manifest.created));
         text += &super::drill::text(proof);
         text
     });

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use crate::backup::config::Config;
 use crate::backup::drill::Drill;
 use crate::backup::listing::{Listing, Proof};
+use crate::backup::outcome;
 use crate::backup::progress::Progress;
 use crate::backup::throwaway::Caps;
 use crate::command::backup::Scene;
@@ -75,12 +77,21 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         },
         jobs: 2,
         interrupt: &session.interrupt,
+        guard: &session.guard,
     };
     let bytes = set.manifest.bytes();
     let progress = Progress::begin(session.output, "drill", bytes, session.options.json);
-    let proof = drill.hold(set, &progress).await?;
+    // Containers of a drill that is killed are removed by the next run.
+    outcome::update(session, |journal| journal.begin(set.id(), &store.display()));
+    let held = async {
+        let proof = drill.hold(set, &progress).await?;
+        proof.store(&store).await?;
+        anyhow::Ok(proof)
+    };
+    let held = held.await;
     drop(progress);
-    proof.store(&store).await?;
+    tell(session, &scene.config, set.id(), &held);
+    let proof = held?;
     session.audit.record("drill", set.id())?;
     session
         .output
@@ -89,6 +100,21 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         true => Exit::OK,
         false => Exit::VERIFICATION_FAILED,
     })
+}
+
+/// Notes what came of a drill.
+fn tell(session: &Session, config: &Config, set: &str, held: &anyhow::Result<Proof>) {
+    let journal = outcome::update(session, |journal| {
+        journal.settle(set);
+        match held {
+            Ok(proof) => journal.drilled(Ok(proof)),
+            Err(error) => {
+                let why = session.redactor.clean(&format!("{error:#}"));
+                journal.drilled(Err(&why));
+            }
+        }
+    });
+    outcome::publish(session, config, &journal);
 }
 
 /// As people read it.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::backup::config::Config;
 use crate::backup::listing::Listing;
+use crate::backup::outcome;
 use crate::backup::policy::Verdict;
 use crate::backup::prune;
 use crate::command::backup::setting::open_store;
@@ -51,6 +52,11 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     }
     if arguments.apply {
         let exit = plan.carry_out(session).await;
+        if arguments.from.is_none() && !session.options.dry_run {
+            outcome::observe(session, &store).await;
+            let journal = outcome::update(session, |_| {});
+            outcome::publish(session, &config, &journal);
+        }
         drop(lock);
         return exit;
     }

@@ -108,6 +108,34 @@ pub(super) fn weak(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
+pub(super) fn refused(facts: &Facts) -> Vec<Finding> {
+    let refused = facts.refused_secrets.iter();
+    refused
+        .map(|(key, service)| {
+            finding(
+                Fault,
+                key,
+                format!("{service} does not take this password: one of both was changed alone"),
+                format!("put the value that {service} knows back into platform.env; `platform-ops secrets --help` has the way to a new one on both sides"),
+            )
+        })
+        .collect()
+}
+
+pub(super) fn waivers(facts: &Facts) -> Vec<Finding> {
+    let unknown = facts.unknown_waivers.iter();
+    unknown
+        .map(|check| {
+            finding(
+                Warning,
+                check,
+                "config/waivers.toml waives a check that does not exist",
+                "platform-ops doctor --list",
+            )
+        })
+        .collect()
+}
+
 pub(super) fn exposed(facts: &Facts) -> Vec<Finding> {
     let exposed = environment(facts).flat_map(|environment| &environment.exposed);
     exposed
@@ -137,6 +165,19 @@ pub(super) fn drift(facts: &Facts) -> Vec<Finding> {
             )
         })
         .collect()
+}
+
+pub(super) fn rotation(facts: &Facts) -> Vec<Finding> {
+    let keys = facts.rotation.iter();
+    keys.map(|key| {
+        finding(
+            Fault,
+            key,
+            "its rotation was cut short: platform.env and its server may differ",
+            format!("platform-ops secrets rotate {key}"),
+        )
+    })
+    .collect()
 }
 
 pub(super) fn file_access(facts: &Facts) -> Vec<Finding> {

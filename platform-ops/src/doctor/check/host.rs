@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Facts, Fault, Finding, Note, Warning, finding};
 use crate::disk::FLOOR_BYTES;
+use crate::service::Service;
 
 /// The oldest engine that these checks know.
 const ENGINE_MIN: (u64, u64) = (20, 10);
@@ -200,6 +201,8 @@ pub(super) fn files(facts: &Facts) -> Vec<Finding> {
             };
             let fix = if path.ends_with(".json") {
                 format!("compare them, and copy the right one over the other: {} {path}", master.display())
+            } else if path.contains("platform-ops-backup") {
+                format!("compare it with its master {}, move it away, platform-ops backup schedule install", master.display())
             } else {
                 format!("install -m 644 {} {path} && systemctl daemon-reload && systemctl enable --now platform-ops-doctor.timer", master.display())
             };
@@ -213,9 +216,62 @@ pub(super) fn cron(facts: &Facts) -> Vec<Finding> {
     lines
         .map(|line| {
             let evidence = format!("{line:?}: cron passes no environment, and a backup that fails there says so to nobody");
-            finding(Note, "backup.sh", evidence, "look at what it wrote last, then move to `platform-ops backup create` and take this line out")
+            finding(Note, "backup.sh", evidence, "platform-ops backup schedule install --replace-cron")
         })
         .collect()
+}
+
+pub(super) fn prunes(facts: &Facts) -> Vec<Finding> {
+    let lines = facts.host.cron_prunes.iter();
+    lines
+        .map(|line| {
+            let evidence = format!("{line:?}: it takes what does not run at that hour: a stopped service's container with its log, images that pull fetched, anonymous volumes");
+            finding(Warning, "prune", evidence, "docker image prune --filter until=720h is enough, and by hand")
+        })
+        .collect()
+}
+
+pub(super) fn selinux(facts: &Facts) -> Vec<Finding> {
+    let Some(selinux) = &facts.host.selinux else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    if selinux.program.starts_with(&facts.root) {
+        findings.push(finding(
+            Warning,
+            selinux.program.display(),
+            format!(
+                "SELinux is enforcing and lets no service run a program under {}",
+                facts.root.display()
+            ),
+            format!(
+                "install -m 755 {} /usr/local/bin/platform-ops",
+                selinux.program.display()
+            ),
+        ));
+    }
+    for (folder, label) in &selinux.unlabelled {
+        findings.push(finding(
+            Fault,
+            folder.display(),
+            format!("the engine confines containers by SELinux, and label {label} keeps them out"),
+            format!("chcon -R -t container_file_t {0}; semanage fcontext -a -t container_file_t '{0}(/.*)?' keeps it", folder.display()),
+        ));
+    }
+    let agents = facts.containers.get(&Service::Agent).into_iter().flatten();
+    let confined = agents.filter(|container| {
+        let options = &container.security_options;
+        selinux.is_used_by_engine && !options.iter().any(|option| option.contains("disable"))
+    });
+    findings.extend(confined.map(|_| {
+        finding(
+            Fault,
+            Service::Agent,
+            "the engine confines containers by SELinux: its policy keeps the agent from other containers' logs",
+            "PLATFORM_AGENT_LABEL=disable in platform.env, then platform-ops up agent",
+        )
+    }));
+    findings
 }
 
 pub(super) fn network(facts: &Facts) -> Vec<Finding> {

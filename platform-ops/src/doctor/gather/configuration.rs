@@ -9,6 +9,7 @@ use crate::environment::{Environment, is_secret};
 use crate::file::Access;
 use crate::hygiene;
 use crate::image::ImageLock;
+use crate::rotation::Journal;
 use crate::session::Session;
 use crate::settings::{REQUIRED, Settings};
 use crate::stack;
@@ -53,6 +54,10 @@ pub(super) fn gather(session: &Session, facts: &mut Facts) -> Option<Settings> {
         }
     };
     facts.environment = Some(seen);
+    match Journal::load(session) {
+        Ok(journal) => facts.rotation = journal.map(|journal| journal.key),
+        Err(error) => gap(session, facts, "rotation", &error),
+    }
     if let Some(settings) = &settings
         && let Err(error) = files(session, settings, facts)
     {

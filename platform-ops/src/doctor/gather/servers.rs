@@ -1,21 +1,18 @@
 //! What the servers themselves answer.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use serde_json::Value;
-use tokio_postgres::NoTls;
 
 use super::gap;
 use crate::container::Container;
+use crate::database::name::KEPT_PATTERN;
 use crate::doctor::{Facts, PoolerFacts, PostgresFacts, RedisFacts};
-use crate::pooler::Console;
+use crate::pooler::{Console, Login};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::{postgres, redis};
 
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 const AGENT_STATUS: [&str; 5] = [
     "/platform-agent",
     "status",
@@ -35,6 +32,7 @@ const CLUSTER_SQL: &str = "select json_build_object(
  'open_hba', (select coalesce(json_agg(concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address, netmask, auth_method)), '[]') from pg_hba_file_rules where auth_method = 'trust' and type like 'host%' and address not in ('127.0.0.1', '::1', 'localhost', 'samehost')),
  'superusers', (select coalesce(json_agg(rolname), '[]') from pg_roles where rolsuper and rolcanlogin and rolname <> current_user and rolname <> 'postgres'),
  'oldest_transaction_seconds', (select coalesce(max(extract(epoch from now() - xact_start)), 0)::bigint from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()),
+ 'kept', (select coalesce(json_agg(json_build_array(datname, pg_database_size(oid)) order by datname), '[]') from pg_database where datname ~ '{kept}'),
  'archive_failures', (select case when last_failed_time > coalesce(last_archived_time, '-infinity') then failed_count else 0 end from pg_stat_archiver))";
 
 const DATABASES_SQL: &str = "select coalesce(json_agg(datname order by datname), '[]') from pg_database where datallowconn and not datistemplate";
@@ -56,12 +54,8 @@ pub(super) async fn gather(session: &Session, settings: Option<&Settings>, facts
             continue;
         };
         let asked = match (service, settings) {
-            (Service::Postgres, _) => ask_postgres(session, &container)
-                .await
-                .map(|answer| facts.postgres = Some(answer)),
-            (Service::Redis, _) => ask_redis(session, &container, settings)
-                .await
-                .map(|answer| facts.redis = Some(answer)),
+            (Service::Postgres, _) => ask_postgres(session, &container, settings, facts).await,
+            (Service::Redis, _) => ask_redis(session, &container, settings, facts).await,
             (Service::Pgbouncer, Some(settings)) => ask_pooler(session, &container, settings)
                 .await
                 .map(|answer| facts.pooler = Some(answer)),
@@ -89,8 +83,14 @@ pub async fn ask_postgres_settings(
     serde_json::from_value(answer).context("read PostgreSQL's answer")
 }
 
-async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Result<PostgresFacts> {
-    let cluster = postgres::ask(session, container, "postgres", CLUSTER_SQL).await?;
+async fn ask_postgres(
+    session: &Session,
+    container: &Container,
+    settings: Option<&Settings>,
+    facts: &mut Facts,
+) -> anyhow::Result<()> {
+    let sql = CLUSTER_SQL.replace("{kept}", KEPT_PATTERN);
+    let cluster = postgres::ask(session, container, "postgres", &sql).await?;
     let mut answers: PostgresFacts =
         serde_json::from_value(cluster).context("read PostgreSQL's answer")?;
     let databases: Vec<String> = serde_json::from_value(
@@ -103,15 +103,31 @@ async fn ask_postgres(session: &Session, container: &Container) -> anyhow::Resul
         answers.extensions.extend(more.extensions);
         answers.invalid_indexes.extend(more.invalid_indexes);
     }
-    Ok(answers)
+    facts.postgres = Some(answers);
+    if let Some(settings) = settings {
+        let refused = postgres::refused_keys(session, settings, container).await?;
+        let refused = refused.into_iter().map(|key| (key, Service::Postgres));
+        facts.refused_secrets.extend(refused);
+    }
+    Ok(())
 }
 
 async fn ask_redis(
     session: &Session,
     container: &Container,
     settings: Option<&Settings>,
-) -> anyhow::Result<RedisFacts> {
-    let password = settings.and_then(|settings| settings.environment.get("REDIS_PASSWORD"));
+    facts: &mut Facts,
+) -> anyhow::Result<()> {
+    let mut password = settings.and_then(|settings| settings.environment.get("REDIS_PASSWORD"));
+    if let Some(known) = password
+        && !redis::knows(session, container, known).await?
+    {
+        facts
+            .refused_secrets
+            .push(("REDIS_PASSWORD".to_owned(), Service::Redis));
+        // The one that its container has may still do.
+        password = None;
+    }
     let engine = session.engine().await?;
     let stranger = engine
         .exec(&container.name, &["redis-cli", "ping"], "")
@@ -134,7 +150,8 @@ async fn ask_redis(
         let value = text.lines().nth(1).unwrap_or_default().trim().to_owned();
         answers.config.insert(name.to_owned(), value);
     }
-    Ok(answers)
+    facts.redis = Some(answers);
+    Ok(())
 }
 
 async fn ask_pooler(
@@ -142,10 +159,16 @@ async fn ask_pooler(
     container: &Container,
     settings: &Settings,
 ) -> anyhow::Result<PoolerFacts> {
-    let login_error = login(container, settings)
+    let login = Login {
+        user: &settings.postgres_user,
+        password: &settings.environment.get_or("POSTGRES_PASSWORD", ""),
+        database: "postgres",
+    };
+    let login_error = login
+        .check(settings, container)
         .await
         .err()
-        .map(|error| session.redactor.clean(&format!("{error:#}")));
+        .map(|error| session.redactor.clean(&error.to_string()));
     let mut answers = PoolerFacts {
         login_error,
         md5_users: md5_users(session),
@@ -182,40 +205,16 @@ async fn ask_pooler(
                 .and_then(|value| value.parse::<i64>().ok())
                 .unwrap_or(0)
         };
+        // The console's own clients are counted there, too.
+        if row.get("database").is_some_and(|name| name != "pgbouncer") {
+            answers.clients += number("cl_active") + number("cl_waiting");
+            answers.servers.0 += number("sv_active");
+            answers.servers.1 += number("sv_active") + number("sv_idle") + number("sv_used");
+        }
         answers.waiting.0 += number("cl_waiting");
         answers.waiting.1 = answers.waiting.1.max(number("maxwait"));
     }
     Ok(answers)
-}
-
-/// Logs in through the pooler, all the way to the database.
-async fn login(container: &Container, settings: &Settings) -> anyhow::Result<()> {
-    let address = container
-        .address(&settings.names.network)
-        .context("the container has no address")?;
-    let mut config = tokio_postgres::Config::new();
-    config
-        .host(address)
-        .port(Service::Pgbouncer.port().unwrap_or_default())
-        .user(&settings.postgres_user)
-        .password(settings.environment.get_or("POSTGRES_PASSWORD", ""))
-        .dbname("postgres")
-        .application_name("platform-ops")
-        .connect_timeout(LOGIN_TIMEOUT);
-    let login = async {
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(async move { drop(connection.await) });
-        client.simple_query("select 1").await?;
-        Ok::<_, tokio_postgres::Error>(())
-    };
-    let done = tokio::time::timeout(2 * LOGIN_TIMEOUT, login)
-        .await
-        .context("no answer")?;
-    // The server's own words are one level down.
-    done.map_err(|error| match std::error::Error::source(&error) {
-        Some(cause) => anyhow::anyhow!("{cause}"),
-        None => error.into(),
-    })
 }
 
 /// Users with an md5 hash in userlist.txt.

@@ -1,0 +1,298 @@
+//! A database comes back beside the live one, is compared, then swapped.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::discarded::discarded;
+use super::{SIDE, Scene, drop_side, left_over};
+use crate::backup::check;
+use crate::backup::manifest::Database;
+use crate::backup::progress::Progress;
+use crate::backup::psql::connection;
+use crate::backup::swap::{limited, neighbour, swap};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::plan::{Action, Consent, Effect, Plan};
+use crate::session::Session;
+
+/// A step of a restore.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Step {
+    /// Drops what restores that were killed have left half made.
+    Sweep {
+        /// The databases.
+        databases: Vec<String>,
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+    /// Compares every byte that will be used.
+    Fetch {
+        /// The database.
+        database: String,
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+    /// Makes roles that are missing.
+    Roles {
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+    /// Restores into a database beside the live one, and compares.
+    Side {
+        /// The database.
+        database: String,
+        /// The one that is made.
+        side: String,
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+    /// Puts one database in another's place.
+    Swap {
+        /// The name it gets.
+        database: String,
+        /// The one that takes its place.
+        side: String,
+        /// What the live one is called from then on; none when there is no live one.
+        kept: Option<String>,
+        /// What is shared.
+        #[serde(skip)]
+        scene: Arc<Scene>,
+    },
+}
+
+impl Action for Step {
+    fn summary(&self) -> String {
+        match self {
+            Self::Sweep { databases, .. } => {
+                let names = databases.join(", ");
+                format!("drop what killed restores left half made: {names}")
+            }
+            Self::Fetch { database, .. } => {
+                format!("compare every byte of {database} in the set, and lay it ready")
+            }
+            Self::Roles { .. } => "make the set's roles that are missing".to_owned(),
+            Self::Side { database, side, .. } => {
+                format!("restore {database} as {side}, and compare it with the set")
+            }
+            Self::Swap {
+                database,
+                side,
+                kept: None,
+                ..
+            } => {
+                format!("rename {side} to {database}")
+            }
+            Self::Swap {
+                database,
+                side,
+                kept: Some(kept),
+                ..
+            } => format!(
+                "end all sessions of {database}, rename it to {kept} and {side} to {database}"
+            ),
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match self {
+            Self::Sweep { .. } => Effect::Destroy,
+            Self::Fetch { .. } => Effect::Check,
+            Self::Roles { .. } | Self::Side { .. } => Effect::Create,
+            Self::Swap { .. } => Effect::Change,
+        }
+    }
+
+    async fn apply(&self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            Self::Sweep { databases, scene } => {
+                for side in databases {
+                    drop_side(&scene.target.server, side).await?;
+                }
+                Ok(())
+            }
+            Self::Fetch { database, scene } => {
+                scene.target.remove_files().await?;
+                scene.fetch(database, session).await
+            }
+            Self::Roles { scene } => {
+                let progress = Progress::silent();
+                scene.target.globals(&scene.opener(&progress)).await
+            }
+            Self::Side {
+                database,
+                side,
+                scene,
+            } => {
+                let made = tokio::select! {
+                    made = restore_beside(scene, database, side) => made,
+                    () = session.interrupt.wait() => Err(session.interrupt.failure().into()),
+                };
+                if made.is_err() {
+                    let _ = drop_side(&scene.target.server, side).await;
+                }
+                let removed = scene.target.remove_files().await;
+                made.and(removed)
+            }
+            Self::Swap {
+                database,
+                side,
+                kept,
+                scene,
+            } => {
+                let server = &scene.target.server;
+                let swapped = swap(
+                    server,
+                    scene.pooler.as_ref(),
+                    database,
+                    side,
+                    kept.as_deref(),
+                )
+                .await;
+                if swapped.is_err() {
+                    let _ = drop_side(server, side).await;
+                }
+                swapped
+            }
+        }
+    }
+}
+
+async fn restore_beside(scene: &Scene, database: &str, side: &str) -> anyhow::Result<()> {
+    let database = scene.database(database)?;
+    let target = &scene.target;
+    let server = &target.server;
+    let belongings = target.create(&scene.catalog, database, side).await?;
+    let file = crate::backup::target::file_of(database);
+    target
+        .fill(side, &file, None)
+        .await
+        .with_context(|| format!("restore {} as {side}", database.name))?;
+    let from = neighbour(side);
+    server.script(from, &belongings.apply_sql(side)).await?;
+    let mut findings = check::compare(server, side, database, Some(belongings)).await?;
+    if check::grants(server, side).await? != database.grants {
+        findings
+            .wrong
+            .push("grants on schemas or tables differ".to_owned());
+    }
+    if !findings.wrong.is_empty() {
+        let what = format!(
+            "what was restored is not what was saved: {}",
+            findings.wrong.join("; ")
+        );
+        return Err(Failure::new(Exit::VERIFICATION_FAILED, what).into());
+    }
+    // A dump holds no statistics, and without any the first queries would take bad plans.
+    let jobs = format!("--jobs={}", target.jobs.max(1));
+    let analyze = [
+        "vacuumdb",
+        "-wq",
+        "--analyze-only",
+        &jobs,
+        "-d",
+        &connection(side),
+    ];
+    let program = server.place().program(analyze);
+    crate::backup::exec::text(server.docker(), program, b"").await?;
+    Ok(())
+}
+
+/// The plan of restoring one database; `to` keeps it beside the live one under that name.
+///
+/// # Errors
+/// When the set does not hold it, or the server lacks what it needs.
+pub async fn plan(
+    scene: Arc<Scene>,
+    database: &str,
+    to: Option<&str>,
+) -> anyhow::Result<Plan<Step>> {
+    let wanted = scene.database(database)?;
+    let target = &scene.target;
+    require_extensions(&scene, wanted).await?;
+    let object = scene.manifest().object(&wanted.object)?;
+    target
+        .require_room(wanted.bytes, object.plain_bytes)
+        .await?;
+    let there = target
+        .names("select datname as name from pg_database")
+        .await?;
+    if let Some(name) = to.filter(|name| there.contains(*name)) {
+        return Err(Failure::refused(format!("there is a database {name} already")).into());
+    }
+    let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
+    let name = to.unwrap_or(database).to_owned();
+    let side = limited(&name, &format!("{SIDE}{stamp}"));
+    let mut plan = Plan::new("restore");
+    let databases = left_over(target).await?;
+    if !databases.is_empty() {
+        let scene = scene.clone();
+        plan.push(Step::Sweep { databases, scene });
+    }
+    plan.push(Step::Fetch {
+        database: database.to_owned(),
+        scene: scene.clone(),
+    });
+    plan.push(Step::Roles {
+        scene: scene.clone(),
+    });
+    plan.push(Step::Side {
+        database: database.to_owned(),
+        side: side.clone(),
+        scene: scene.clone(),
+    });
+    plan.note(scene.origin());
+    let kept = there
+        .contains(&name)
+        .then(|| limited(&name, &format!("__before_{stamp}")));
+    if let Some(kept) = &kept {
+        for note in discarded(&scene, wanted).await? {
+            plan.note(note);
+        }
+        plan.note(format!(
+            "undo: platform-ops restore undo {name} --kept {kept}; it takes room until it is dropped"
+        ));
+        if let Some(pooler) = &scene.pooler {
+            let seconds = pooler.pause_max().as_secs();
+            plan.note(format!(
+                "clients of the pooler wait for the swap, {seconds} s at most"
+            ));
+        }
+        plan.require(Consent::Name(name.clone()));
+    }
+    plan.push(Step::Swap {
+        database: name,
+        side,
+        kept,
+        scene,
+    });
+    Ok(plan)
+}
+
+pub(super) async fn require_extensions(scene: &Scene, wanted: &Database) -> anyhow::Result<()> {
+    let sql = "select name from pg_available_extensions";
+    let available = scene.target.names(sql).await?;
+    let names = wanted.extensions.iter().map(|extension| &extension.name);
+    let missing: Vec<&str> = names
+        .filter(|name| !available.contains(*name))
+        .map(String::as_str)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "this server's image lacks extensions that {} needs: {}",
+        wanted.name,
+        missing.join(", ")
+    );
+    Err(Failure::refused(what)
+        .try_next("the image that the set names: platform-ops backup show")
+        .into())
+}

@@ -1,0 +1,235 @@
+//! A running stack with the manual's application: a schema, and Alembic migrations.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::host::{Host, Run};
+
+pub const ALEMBIC_IMAGE: &str = "platform-test/alembic:1";
+
+/// What a full schema holds; it is that of the second migration.
+pub const SCHEMA: &str = "\
+CREATE EXTENSION IF NOT EXISTS vector;
+CREATE TYPE side AS ENUM ('buy', 'sell');
+CREATE TABLE orders (id bigserial PRIMARY KEY, who text NOT NULL, amount numeric CHECK (amount > 0), note text);
+CREATE TABLE chunks (id int PRIMARY KEY REFERENCES orders(id), e vector(3), s side);
+CREATE INDEX orders_who ON orders (who);
+CREATE SEQUENCE tickets;
+CREATE VIEW named AS SELECT id, who FROM orders;
+CREATE FUNCTION double(a int) RETURNS int LANGUAGE sql AS $$ SELECT a * 2; $$;
+INSERT INTO orders (who) VALUES ('from init.sql');
+";
+
+/// With this the schema says which migration it is of.
+pub const VERSION: &str = "\
+CREATE TABLE alembic_version (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
+INSERT INTO alembic_version VALUES ('0002');
+";
+
+const ENV_PY: &str = "\
+import os, sqlalchemy
+from alembic import context
+url = sqlalchemy.engine.URL.create('postgresql+psycopg2', 'trading_app_user', os.environ['DB_PASSWORD'],
+    os.environ['DB_HOST'], int(os.environ['DB_PORT']), 'trading_db')
+with sqlalchemy.create_engine(url).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+";
+
+/// How the migrator reaches the server.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    Direct,
+    Pooler,
+}
+
+pub struct Platform {
+    pub host: Host,
+}
+
+impl Platform {
+    /// With `trading_db` as the manual makes it, and something in it that no schema brings.
+    pub fn new(way: Way) -> Self {
+        let host = Host::running();
+        let platform = Self { host };
+        platform.application(way);
+        platform.schema(SCHEMA);
+        let password = platform.host.env("TRADING_APP_DB_PASSWORD");
+        platform.sql(
+            "postgres",
+            &format!("create role trading_app_user login password '{password}'; create database trading_db;"),
+        );
+        platform.sql(
+            "trading_db",
+            "create extension vector; create table marker (n int); insert into marker values (7);",
+        );
+        platform
+    }
+
+    pub fn schema(&self, text: &str) {
+        std::fs::write(self.host.path("apps/trading-app/init.sql"), text).unwrap();
+    }
+
+    fn application(&self, way: Way) {
+        let folder = self.host.path("apps/trading-app");
+        std::fs::create_dir_all(folder.join("migrations/versions")).unwrap();
+        let (server, port) = match way {
+            Way::Direct => (self.host.container("postgres"), 5432),
+            Way::Pooler => (self.host.container("pgbouncer"), 6432),
+        };
+        let compose = format!(
+            "name: {prefix}-trading\nservices:\n  migrator:\n    image: {ALEMBIC_IMAGE}\n    profiles: [tools]\n    \
+             volumes: ['./:/app:ro']\n    environment:\n      DB_HOST: {server}\n      DB_PORT: '{port}'\n      \
+             DB_PASSWORD: ${{TRADING_APP_DB_PASSWORD}}\n      PYTHONDONTWRITEBYTECODE: '1'\n\
+             networks: {{default: {{name: {network}, external: true}}}}\n",
+            prefix = self.host.prefix,
+            network = self.host.network(),
+        );
+        std::fs::write(folder.join("compose.yaml"), compose).unwrap();
+        std::fs::write(
+            folder.join("alembic.ini"),
+            "[alembic]\nscript_location = migrations\n",
+        )
+        .unwrap();
+        std::fs::write(folder.join("migrations/env.py"), ENV_PY).unwrap();
+        self.migration(
+            "0001",
+            "None",
+            "CREATE TABLE orders (id bigserial PRIMARY KEY, who text NOT NULL, amount numeric)",
+        );
+        self.migration("0002", "'0001'", "ALTER TABLE orders ADD note text");
+    }
+
+    /// Another migration of the application.
+    pub fn migration(&self, revision: &str, before: &str, sql: &str) {
+        let text = format!(
+            "from alembic import op\nrevision = '{revision}'\ndown_revision = {before}\n\
+             def upgrade():\n    op.execute(\"{sql}\")\ndef downgrade():\n    pass\n"
+        );
+        let path = format!("apps/trading-app/migrations/versions/{revision}.py");
+        std::fs::write(self.host.path(&path), text).unwrap();
+    }
+
+    pub fn ops(&self, arguments: &[&str]) -> Run {
+        self.host.ops(arguments)
+    }
+
+    pub fn install(&self, more: &[&str]) -> Run {
+        let command = [
+            "db",
+            "fresh-install",
+            "trading_db",
+            "--confirm",
+            "trading_db",
+        ];
+        self.ops(&[&command[..], more].concat())
+    }
+
+    pub fn undo(&self) -> Run {
+        self.ops(&["db", "undo", "trading_db", "--confirm", "trading_db"])
+    }
+
+    /// As the manual has it: psql by hand, statements by standard input.
+    pub fn psql(&self, arguments: &[&str], input: &str) -> Run {
+        let mut child = Command::new("docker")
+            .args([
+                "exec",
+                "-i",
+                &self.host.container("postgres"),
+                "psql",
+                "-wXAtq",
+                "-U",
+                "platform_admin",
+            ])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap().into()
+    }
+
+    #[track_caller]
+    pub fn sql(&self, database: &str, sql: &str) {
+        self.psql(&["-v", "ON_ERROR_STOP=1", "-d", database], sql)
+            .ok();
+    }
+
+    #[track_caller]
+    pub fn ask(&self, database: &str, sql: &str) -> String {
+        self.psql(&["-v", "ON_ERROR_STOP=1", "-d", database], sql)
+            .ok()
+            .out
+            .trim()
+            .to_owned()
+    }
+
+    /// As the application does it: its own role, through the pooler.
+    pub fn client(&self, user: &str, key: &str, database: &str, sql: &str) -> Run {
+        let target = format!(
+            "host={} port=6432 user={user} dbname={database} connect_timeout=20",
+            self.host.container("pgbouncer")
+        );
+        let password = format!("PGPASSWORD={}", self.host.env(key));
+        self.host.client(
+            &password,
+            &[
+                "psql",
+                "-wXAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                &target,
+                "-c",
+                sql,
+            ],
+        )
+    }
+
+    #[track_caller]
+    pub fn application_asks(&self, sql: &str) -> String {
+        let run = self.client(
+            "trading_app_user",
+            "TRADING_APP_DB_PASSWORD",
+            "trading_db",
+            sql,
+        );
+        run.ok().out.trim().to_owned()
+    }
+
+    /// The old database: what stands in it no schema brings.
+    #[track_caller]
+    pub fn is_old(&self, database: &str) -> bool {
+        self.ask(database, "select to_regclass('public.marker') is not null") == "t"
+    }
+
+    /// Databases whose name holds a text.
+    pub fn databases(&self, part: &str) -> Vec<String> {
+        let sql =
+            format!("select datname from pg_database where datname like '%{part}%' order by 1");
+        self.ask("postgres", &sql)
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn is_paused(&self) -> bool {
+        let rows = self
+            .ops(&["pooler", "show", "databases", "--json"])
+            .ok()
+            .json();
+        rows["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["paused"] == "1")
+    }
+}

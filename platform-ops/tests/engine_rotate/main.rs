@@ -1,0 +1,17 @@
+//! Rotation of secrets on the real servers, under load and under kills.
+//!
+//! Tests named after a row of the table of faults (`t47_…`) hold that row.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../host/mod.rs"]
+mod host;
+
+mod application;
+mod canary;
+mod import;
+mod kill;
+mod redis;
+mod refusal;
+mod role;
+mod setup;
