@@ -11,7 +11,7 @@ use oci::{Client, ClientOptions, ConfigSource, Credentials, Endpoint, LogClient,
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::{self, Board};
+use crate::admin::{self, Board, Snapshot};
 use crate::config::Config;
 use crate::discover::Discovery;
 use crate::engine::losses::Losses;
@@ -50,6 +50,12 @@ pub fn run(config: &Config) -> Result<()> {
     let (outboxes, inboxes): (Vec<_>, Vec<_>) = cores.iter().map(|_| mpsc::channel()).unzip();
     let saves = spawn_store((store, file), parts, outboxes.clone())?;
     let board = Board::new(started, count);
+    // What was lost before is known from the first question on.
+    let known = Snapshot {
+        losses: ledger.clone(),
+        ..Snapshot::default()
+    };
+    board.put_up(0, known);
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
     spawn_signals(&runtime, outboxes.clone())?;
     if let Some(every) = config.heartbeat {

@@ -66,7 +66,8 @@ fn t58_an_outage_in_which_files_and_agents_go_loses_nothing() {
     say(&mut log, &mut lines, 10);
     harness.assert_arrived("app", &lines);
     harness.wait_for_status("an empty spool", |status| status["spool"]["batches"] == 0);
-    assert_eq!(harness.status()["lost_bytes"], 0);
+    let status = harness.status();
+    assert_eq!(status["lost_bytes"], 0, "{status}");
     assert_eq!(segments(&harness), 0);
     harness.assert_nothing_was_cut_or_dropped();
 }

@@ -18,6 +18,8 @@ fn check(file: &[u8]) {
     let said = header(file).expect("it was read");
     let bytes: usize = bodies.iter().map(|body| body.bytes.len()).sum();
     assert_eq!(said.bytes(), bytes as u64);
+    let entries = bodies.iter().map(|body| body.entries);
+    assert_eq!(said.entries(), entries.fold(0, u32::saturating_add));
     let again = encode(&[], &bodies);
     let read = decode(&again).expect("our own");
     assert!(
