@@ -48,6 +48,7 @@ const MACHINE: &[Planted] = &[
             .push("0 3 * * * root /srv/apps/backup.sh".to_owned())
     }),
     ("agent.off", |_| {}),
+    ("backup.none", |facts| facts.backup.configured = Some(false)),
     ("host.cron-prune", |facts| {
         let line = "0 4 * * 0 root docker system prune -af --volumes";
         facts.host.cron_prunes.push(line.to_owned());
@@ -137,7 +138,9 @@ const SERVICES: &[Planted] = &[
     ("postgres.archive", |facts| {
         postgres(facts).archive_failures = 3
     }),
-    ("backup.none", |facts| facts.backup.configured = Some(false)),
+    ("secret.rotation", |facts| {
+        facts.rotation = Some("REDIS_PASSWORD".to_owned())
+    }),
     ("backup.schedule", |facts| {
         facts.backup.configured = Some(true)
     }),

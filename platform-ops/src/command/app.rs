@@ -142,6 +142,10 @@ async fn compose(
     session
         .audit
         .record("app", &format!("{name}: ended with {status}"))?;
+    if !status.success() {
+        // Compose that was interrupted ends with 130 or with 1, as it comes.
+        session.interrupt.check()?;
+    }
     Ok(Exit::of_child(status))
 }
 

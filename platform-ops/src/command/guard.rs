@@ -55,6 +55,11 @@ async fn fulfil(session: &Session, duty: &Duty) -> anyhow::Result<()> {
             None => Ok(()),
         },
         Duty::Remove(run) => throwaway::sweep(session.engine().await?.docker(), run).await,
-        Duty::Start(container) => session.engine().await?.start(container).await,
+        Duty::Start(container) => {
+            let engine = session.engine().await?;
+            // The stop that the run asked for may still be under way, and would win over a start.
+            engine.stop(container).await?;
+            engine.start(container).await
+        }
     }
 }

@@ -34,11 +34,11 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
     let settings = Settings::load(session)?;
     let services = selected(&settings.names.services(), &arguments.services)?;
     disk::require_room(&session.root)?;
+    let mut plan = Plan::new("up");
+    let layout = stack::layout(session, &settings, &mut plan)?;
     if services.contains(&Service::Postgres) || services.contains(&Service::Pgbouncer) {
         stack::same_passwords(session, &settings).await?;
     }
-    let mut plan = Plan::new("up");
-    let layout = stack::layout(session, &settings, &mut plan)?;
     stack::plan_up(session, &settings, &layout, &services, &mut plan).await?;
     if plan.count(Effect::Recreate) + plan.count(Effect::Stop) > 0 {
         plan.require(Consent::Yes);

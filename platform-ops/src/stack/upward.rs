@@ -259,7 +259,7 @@ pub async fn same_passwords(session: &Session, settings: &Settings) -> anyhow::R
         refused.join(", ")
     );
     Err(Failure::refused(what)
-        .try_next("put the old value back; `platform-ops secrets --help` has the way to a new one on both sides")
+        .try_next("put the old value back, or give both sides a new one: platform-ops secrets rotate ROLE")
         .into())
 }
 

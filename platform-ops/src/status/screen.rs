@@ -10,31 +10,7 @@ use crate::output::{Output, Tone};
 
 /// The screen.
 pub fn screen(output: Output, status: &Status) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_header(["SERVICE", "STATE", "VERSION", "SINCE", "MEMORY", "LOAD"]);
-    for service in &status.services {
-        let word = service
-            .health
-            .as_deref()
-            .filter(|_| service.state == "running")
-            .unwrap_or(&service.state);
-        let adopted = if service.adopted { " (adopted)" } else { "" };
-        let since = since(status.at, &service.started_at, &service.state);
-        let version = service.version.clone().unwrap_or_else(|| "-".to_owned());
-        table.add_row([
-            format!("{}{adopted}", service.service),
-            word.to_owned(),
-            version,
-            since,
-            memory(service.memory_bytes),
-            service.load.clone(),
-        ]);
-    }
-    let mut text = format!("{table}\n")
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect::<String>();
+    let mut text = services(status);
     let mut line = |tone: Option<Tone>, label: &str, content: String| {
         let content = tone.map_or_else(|| content.clone(), |tone| output.paint(tone, &content));
         text += &format!("{label:<9} {content}\n");
@@ -89,6 +65,34 @@ pub fn screen(output: Output, status: &Status) -> String {
         line(None, "changed", change.clone());
     }
     text
+}
+
+fn services(status: &Status) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_header(["SERVICE", "STATE", "VERSION", "SINCE", "MEMORY", "LOAD"]);
+    for service in &status.services {
+        let word = service
+            .health
+            .as_deref()
+            .filter(|_| service.state == "running")
+            .unwrap_or(&service.state);
+        let adopted = if service.adopted { " (adopted)" } else { "" };
+        let since = since(status.at, &service.started_at, &service.state);
+        let version = service.version.clone().unwrap_or_else(|| "-".to_owned());
+        table.add_row([
+            format!("{}{adopted}", service.service),
+            word.to_owned(),
+            version,
+            since,
+            memory(service.memory_bytes),
+            service.load.clone(),
+        ]);
+    }
+    format!("{table}\n")
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
 }
 
 fn host_memory((bytes, available): (u64, u64)) -> Option<(Option<Tone>, String)> {

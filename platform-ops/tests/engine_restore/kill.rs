@@ -50,6 +50,18 @@ fn is_paused(platform: &Platform) -> bool {
         .any(|row| row["paused"] == "1")
 }
 
+/// Guards that are at work for this platform.
+fn guards(platform: &Platform) -> usize {
+    let root = platform.host.root().display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.map(|entry| std::fs::read(entry.path().join("cmdline")));
+    let commands =
+        commands.map(|command| String::from_utf8_lossy(&command.unwrap_or_default()).into_owned());
+    commands
+        .filter(|command| command.contains(&root) && command.ends_with("\0guard\0"))
+        .count()
+}
+
 fn throwaways(set: &str) -> String {
     let label = format!("label=platform-ops.drill={set}");
     docker(&["ps", "-aq", "--filter", &label]).ok().out
@@ -165,7 +177,8 @@ fn a_killed_restore_of_redis_leaves_the_old_or_the_new() {
         platform.redis(&["set", "of-later", "x"]);
         let after = whole.mul_f64(chance());
         kill_after(platform.host.spawn(&restore), after);
-        eventually("no throw-away container", || throwaways(&set).is_empty());
+        eventually("the end of its guard", || guards(&platform) == 0);
+        assert_eq!(throwaways(&set), "", "killed after {after:?}");
         let auth = format!("REDISCLI_AUTH={}", platform.host.env("REDIS_PASSWORD"));
         let ask = ["exec", "-e", &auth, &container, "redis-cli", "-e", "dbsize"];
         eventually("Redis", || docker(&ask).code == 0);

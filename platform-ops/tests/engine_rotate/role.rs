@@ -111,7 +111,9 @@ fn t43_t50_a_changed_key_changes_a_server_only_by_rotation() {
     };
     host.ops(&["secrets", "set", "POSTGRES_PASSWORD", "--generate", "--yes"])
         .ok();
-    host.ops(&["up"]).ok();
+    let refused = host.ops(&["up"]);
+    assert_eq!(refused.code, 4, "{}", refused.all());
+    assert!(refused.err.contains("secrets rotate"), "{}", refused.err);
     assert!(admin(&old) && !admin(&host.env("POSTGRES_PASSWORD")));
     let plan = host
         .ops(&["secrets", "rotate", "platform_admin", "--dry-run"])

@@ -243,7 +243,7 @@ impl Host {
         let has_machine = text.lines().any(|line| is_machine(&line));
         let kept = text
             .lines()
-            .filter(|line| !is_machine(line) && !(has_machine && line.starts_with("Plan of")));
+            .filter(|line| !(is_machine(line) || has_machine && line.starts_with("Plan of")));
         kept.map(|line| format!("{line}\n")).collect()
     }
 }

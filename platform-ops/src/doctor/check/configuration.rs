@@ -116,7 +116,7 @@ pub(super) fn refused(facts: &Facts) -> Vec<Finding> {
                 Fault,
                 key,
                 format!("{service} does not take this password: one of both was changed alone"),
-                format!("put the value that {service} knows back into platform.env; `platform-ops secrets --help` has the way to a new one on both sides"),
+                format!("put the value that {service} knows back into platform.env, or give both sides a new one: platform-ops secrets rotate"),
             )
         })
         .collect()
