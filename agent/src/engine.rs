@@ -199,6 +199,19 @@ impl Engine {
         }
     }
 
+    /// Takes what is there: acknowledgements are not kept waiting by a long backlog. Sightings are
+    /// followed up once: folders that change faster than they are listed do not hold up reading.
+    fn take_all(&mut self, agenda: &mut Agenda) {
+        let mut sightings = BTreeSet::new();
+        while let Ok(message) = self.inbox.try_recv() {
+            match message {
+                Message::Sighted(more) => sightings.extend(more),
+                other => self.take(other, agenda),
+            }
+        }
+        self.follow_up(&sightings, agenda);
+    }
+
     fn follow_up(&mut self, sightings: &BTreeSet<Sighting>, agenda: &mut Agenda) {
         let Some(watch) = &self.watch else { return };
         let hints: BTreeSet<Hint> = sightings
@@ -271,10 +284,7 @@ impl Engine {
                         Err(error) => Event::ReadFailed { handle, error },
                     };
                     self.core.handle(now, event);
-                    // Acknowledgements are not kept waiting by a long backlog.
-                    while let Ok(message) = self.inbox.try_recv() {
-                        self.take(message, agenda);
-                    }
+                    self.take_all(agenda);
                     self.chores(agenda);
                 }
                 Action::Close { handle } => self.files.close(handle),

@@ -20,7 +20,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use sequence::{CURRENT, PREVIOUS};
 
-
 const DAMAGED: &str = "checkpoint.damaged";
 const LOCK: &str = "lock";
 

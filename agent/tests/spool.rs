@@ -32,6 +32,16 @@ fn segments(harness: &Harness) -> usize {
         .count()
 }
 
+/// Waits until the checkpoint knows what is in the spool: after a kill before that, it is told as
+/// lost although it arrives. Without news none is saved, so there is a line more.
+fn wait_for_checkpoint(harness: &Harness, log: &mut DockerLog, lines: &mut Vec<String>) {
+    let path = harness.dir().join("state/checkpoint");
+    let saved = || fs::metadata(&path).and_then(|it| it.modified()).ok();
+    let before = saved();
+    say(log, lines, 1);
+    harness.wait_for_status("a checkpoint", |_| saved() > before);
+}
+
 #[test]
 fn t58_an_outage_in_which_files_and_agents_go_loses_nothing() {
     let containers = tempfile::tempdir().unwrap();
@@ -58,6 +68,7 @@ fn t58_an_outage_in_which_files_and_agents_go_loses_nothing() {
             status["spool"]["batches"].as_u64() > Some(0)
                 && status["containers"][0]["lag_bytes"].as_u64() == Some(0)
         });
+        wait_for_checkpoint(&harness, &mut log, &mut lines);
         harness.kill_agent();
         assert!(segments(&harness) > 0);
     }
