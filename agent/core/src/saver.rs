@@ -55,6 +55,12 @@ impl Saver {
         self.dirty = true;
     }
 
+    /// Something changed that is to be saved now.
+    pub fn hurry(&mut self) {
+        self.dirty = true;
+        self.started = None;
+    }
+
     /// Everything is saved.
     pub fn is_clean(&self) -> bool {
         !self.dirty && self.under_way.is_none()

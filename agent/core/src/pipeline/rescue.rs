@@ -111,7 +111,11 @@ impl Pipeline {
     pub(super) fn spooled(&mut self, now: Now, batch: BatchId, stored: bool) {
         let containers = self.outbox.spooled(batch, stored);
         match stored {
-            true => self.stats.spooled += 1,
+            // A kill before that would tell lines as lost that the spool has.
+            true => {
+                self.stats.spooled += 1;
+                self.saver.hurry();
+            }
             false => self.rescue.refused(now.mono),
         }
         self.commit_batch(now.mono, batch, &containers);

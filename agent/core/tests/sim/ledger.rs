@@ -191,7 +191,10 @@ impl Ledger {
             let inside = place.from >= loss.from && Some(place.to) <= loss.to;
             inside && (truth.is_there)(home, place.line, place.first, place.tokens)
         };
-        let there = places.iter().find(is_there).filter(|_| !loss.bound.may_be_less);
+        let there = places
+            .iter()
+            .find(is_there)
+            .filter(|_| !loss.bound.may_be_less);
         there.map(|place| format!("{place:?} of file {home} is there: {loss:?}"))
     }
 }

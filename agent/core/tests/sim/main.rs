@@ -70,7 +70,10 @@ fn nothing_is_lost_over_many_seeds() {
     // What the ledger does not get right yet is bounded: ARCHITECTURE.md says when that happens.
     let inexact = total.summary.inexact;
     let inexact_max = seeds.div_ceil(1_000 / LEDGER_INEXACT_PER_THOUSAND);
-    assert!(inexact <= inexact_max, "the ledger is not right in {inexact} runs");
+    assert!(
+        inexact <= inexact_max,
+        "the ledger is not right in {inexact} runs"
+    );
     assert!(total.summary.tokens > 0 || seeds == 1);
 }
 
