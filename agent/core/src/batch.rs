@@ -91,6 +91,11 @@ impl Batch {
         self.entries
     }
 
+    /// Nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
     /// Bytes of the body so far, but for segments that are not closed.
     pub fn len(&self) -> usize {
         self.body.len()

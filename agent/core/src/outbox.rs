@@ -311,6 +311,7 @@ impl Outbox {
         if let Some(piece) = piece
             && self.is_large(piece.bytes.len())
             && self.spares.len() < SPARES_MAX
+            && self.memory_bytes() + piece.bytes.capacity() <= self.memory_bytes_max
             && let Ok(body) = Arc::try_unwrap(piece.bytes)
         {
             self.spares.push(body);

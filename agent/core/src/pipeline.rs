@@ -307,7 +307,6 @@ impl Pipeline {
         let max = self.settings.memory_bytes_max;
         let kept = prompt_memory(max);
         let prompt = self.outbox.lane_bytes(Lane::Prompt);
-        let bytes = self.memory_bytes();
         let body = self.outbox.bytes_max(Lane::Bulk);
         let reserve = match self.settings.spool {
             // Bodies take a little more than their length.
@@ -315,9 +314,13 @@ impl Pipeline {
             false => 0,
         };
         match lane {
-            Lane::Prompt => prompt >= kept && bytes > max,
+            Lane::Prompt => prompt >= kept && self.memory_bytes() > max,
             // However little there is, one body can be filled.
-            Lane::Bulk => bytes - prompt > max.saturating_sub(kept + reserve).max(body),
+            // Spare bodies are the next open ones: they are counted when they are kept.
+            Lane::Bulk => {
+                let bulk = self.outbox.lane_bytes(lane) + self.join_bytes;
+                bulk > max.saturating_sub(kept + reserve).max(body)
+            }
         }
     }
 

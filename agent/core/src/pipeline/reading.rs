@@ -198,8 +198,8 @@ impl Pipeline {
         let mut done = 0;
         // Nothing new, which is so with most looks: then there is nothing to be written.
         let is_at = |follow: &Follow| follow.tail.is_at(key);
-        let is_quiet = chunk.bytes.is_empty() && self.follows.get(&id).is_some_and(is_at);
-        while !is_quiet {
+        let mut more = !(chunk.bytes.is_empty() && self.follows.get(&id).is_some_and(is_at));
+        while more {
             let rest = &chunk.bytes[done..];
             let consume =
                 |tail: &mut Tail, sink: &mut Sink<'_>| tail.consume(key, rest, last, sink);
@@ -207,7 +207,8 @@ impl Pipeline {
                 return;
             };
             done += consumed.bytes;
-            if !consumed.full {
+            more = consumed.full;
+            if !more {
                 break;
             }
             self.seal_of(id);
