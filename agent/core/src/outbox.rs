@@ -198,6 +198,12 @@ impl Outbox {
         open + sealed.map(Sealed::memory_bytes).sum::<usize>()
     }
 
+    /// Sealed bodies of this lane are in memory.
+    pub fn has_sealed(&self, lane: Lane) -> bool {
+        let mut sealed = self.sealed.values();
+        sealed.any(|sealed| sealed.lane == lane && !sealed.pieces.is_empty())
+    }
+
     /// Batches being sent, those in the spool, and all that are sealed.
     pub fn counts(&self) -> (usize, usize, usize) {
         let spooled = self.sealed.values().filter(|it| it.spooled).count();

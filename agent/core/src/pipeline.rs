@@ -315,11 +315,11 @@ impl Pipeline {
         };
         match lane {
             Lane::Prompt => prompt >= kept && self.memory_bytes() > max,
-            // However little there is, one body can be filled.
-            // Spare bodies are the next open ones: they are counted when they are kept.
+            // Spare bodies are the next open ones: they are counted when they are kept. However
+            // little memory there is, one body can be filled.
             Lane::Bulk => {
                 let bulk = self.outbox.lane_bytes(lane) + self.join_bytes;
-                bulk > max.saturating_sub(kept + reserve).max(body)
+                bulk > max.saturating_sub(kept + reserve) && self.outbox.has_sealed(lane)
             }
         }
     }
