@@ -48,69 +48,10 @@ fn stages(c: &mut Criterion) {
             .iter()
             .map(|line| docker::frame(line).unwrap().0)
             .collect();
-        let prefix = IdPrefix::new(ContainerId([7; 32]), GenerationId(1));
         let mut group = c.benchmark_group(shape.name());
         group.throughput(Throughput::Bytes(chunk.len() as u64));
-        group.bench_function("line", |b| {
-            b.iter(|| memchr::memchr_iter(b'\n', black_box(&chunk)).count());
-        });
-        group.bench_function("frame", |b| {
-            b.iter(|| {
-                lines
-                    .iter()
-                    .filter_map(|line| docker::frame(black_box(line)))
-                    .count()
-            });
-        });
-        group.bench_function("escape", |b| {
-            let valid = |value: &&&[u8]| escape::check(black_box(value)) == escape::Check::Valid;
-            b.iter(|| values.iter().filter(valid).count());
-        });
-        group.bench_function("parse", |b| {
-            b.iter(|| {
-                lines
-                    .iter()
-                    .filter_map(|line| docker::parse(black_box(line)))
-                    .count()
-            });
-        });
-        let mut body = Vec::with_capacity(4 * CHUNK_BYTES);
-        group.bench_function("entry", |b| {
-            b.iter(|| {
-                body.clear();
-                for (offset, text) in (0..).zip(&values) {
-                    let entry = Entry {
-                        prefix: &prefix,
-                        offset,
-                        part: None,
-                        text,
-                        time: TIME,
-                    };
-                    entry::write(&mut body, STYLE, black_box(&entry));
-                }
-                body.len()
-            });
-        });
-        let labels = Labels::new("host", "docker", "container");
-        group.bench_function("batch", |b| {
-            b.iter(|| {
-                let mut batch = Batch::new(std::mem::take(&mut body));
-                batch.enter(&labels);
-                for (offset, text) in (0..).zip(&values) {
-                    let entry = Entry {
-                        prefix: &prefix,
-                        offset,
-                        part: None,
-                        text,
-                        time: TIME,
-                    };
-                    batch.push(Duration::ZERO, Stream::Stdout, STYLE, black_box(&entry));
-                }
-                batch.leave();
-                body = batch.seal();
-                body.len()
-            });
-        });
+        take_apart(&mut group, &chunk, &lines, &values);
+        put_together(&mut group, &values);
         group.bench_function("digest", |b| b.iter(|| oci::digest(black_box(&chunk))));
         group.bench_function("gzip", |b| {
             b.iter(|| {
@@ -121,6 +62,77 @@ fn stages(c: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
+
+/// From bytes to values.
+fn take_apart(group: &mut Group<'_>, chunk: &[u8], lines: &[&[u8]], values: &[&[u8]]) {
+    group.bench_function("line", |b| {
+        b.iter(|| memchr::memchr_iter(b'\n', black_box(chunk)).count());
+    });
+    group.bench_function("frame", |b| {
+        b.iter(|| {
+            lines
+                .iter()
+                .filter_map(|line| docker::frame(black_box(line)))
+                .count()
+        });
+    });
+    group.bench_function("escape", |b| {
+        let valid = |value: &&&[u8]| escape::check(black_box(value)) == escape::Check::Valid;
+        b.iter(|| values.iter().filter(valid).count());
+    });
+    group.bench_function("parse", |b| {
+        b.iter(|| {
+            lines
+                .iter()
+                .filter_map(|line| docker::parse(black_box(line)))
+                .count()
+        });
+    });
+}
+
+/// From values to bodies.
+fn put_together(group: &mut Group<'_>, values: &[&[u8]]) {
+    let prefix = IdPrefix::new(ContainerId([7; 32]), GenerationId(1));
+    let mut body = Vec::with_capacity(4 * CHUNK_BYTES);
+    group.bench_function("entry", |b| {
+        b.iter(|| {
+            body.clear();
+            for (offset, text) in (0..).zip(values) {
+                let entry = Entry {
+                    prefix: &prefix,
+                    offset,
+                    part: None,
+                    text,
+                    time: TIME,
+                };
+                entry::write(&mut body, STYLE, black_box(&entry));
+            }
+            body.len()
+        });
+    });
+    let labels = Labels::new("host", "docker", "container");
+    group.bench_function("batch", |b| {
+        b.iter(|| {
+            let mut batch = Batch::new(std::mem::take(&mut body));
+            batch.enter(&labels);
+            for (offset, text) in (0..).zip(values) {
+                let entry = Entry {
+                    prefix: &prefix,
+                    offset,
+                    part: None,
+                    text,
+                    time: TIME,
+                };
+                batch.push(Duration::ZERO, Stream::Stdout, STYLE, black_box(&entry));
+            }
+            batch.leave();
+            body = batch.seal();
+            body.len()
+        });
+    });
 }
 
 fn sign(c: &mut Criterion) {

@@ -232,7 +232,8 @@ async fn t19_t20_a_month_of_failures_keeps_what_is_promised() {
             let off = world.chance.number(40);
             for hour in 0..24 {
                 let now = midnight + SignedDuration::from_hours(hour);
-                let is_off = i64::from(off) <= hour + 16 && hour < i64::from(off) && off % 3 == 0;
+                let is_off =
+                    i64::from(off) <= hour + 16 && hour < i64::from(off) && off.is_multiple_of(3);
                 if !is_off {
                     world.tick(now).await;
                 }

@@ -9,8 +9,10 @@ use crate::ledger;
 /// Losses that the status shows one by one.
 const LOSSES_SHOWN_MAX: usize = 100;
 
+type Counter = (&'static str, fn(Count) -> u64);
+
 /// What the ledger counts, over restarts.
-const LOSS_COUNTERS: [(&str, fn(Count) -> u64); 2] = [
+const LOSS_COUNTERS: [Counter; 2] = [
     ("losses", |count| count.losses),
     ("lost_bytes", |count| count.bytes),
 ];
