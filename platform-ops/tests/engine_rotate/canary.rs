@@ -318,7 +318,10 @@ impl Canary {
         for (place, text) in self.seen.0.lock().unwrap().iter() {
             for secret in &self.secrets {
                 if let Some(at) = text.find(secret.as_str()) {
-                    let from = text.floor_char_boundary(at.saturating_sub(300));
+                    let mut from = at.saturating_sub(300);
+                    while !text.is_char_boundary(from) {
+                        from -= 1;
+                    }
                     panic!("{place} shows a secret: {}", &text[from..at + secret.len()]);
                 }
             }
