@@ -11,7 +11,7 @@ use crate::config::quantity;
 ///
 /// Reads Docker's json-file logs, signs and sends them, and keeps a checkpoint that only ever
 /// covers what OCI accepted. Every key of the configuration can also be set in the environment, as
-/// PLATFORM_AGENT_<TABLE>__<KEY>.
+/// `PLATFORM_AGENT_<TABLE>__<KEY>`.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub struct Cli {

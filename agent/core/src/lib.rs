@@ -5,7 +5,7 @@
 //! [`Action::Send`], and the checkpoint ([`Action::Save`]) only ever covers what was accepted.
 //!
 //! Along the data: [`chain`] (which file is which), [`docker`] and [`escape`] (a line), [`join`]
-//! (pieces), [`entry`] and [`batch`] (a body), [`outbox`] and [`retry`] (its way), [`inflight`]
+//! (pieces), [`entry`] and [`batch`] (a body), `outbox` and `retry` (its way), `inflight`
 //! (what is committed), [`checkpoint`].
 
 pub mod batch;

@@ -190,7 +190,7 @@ const GRANTS: &str = "select encode(sha256(convert_to(string_agg(line, E'\\n' or
       from pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
       where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema') lines";
 
-/// See [`GRANTS`]; the same on both sides of a restore.
+/// See `GRANTS`; the same on both sides of a restore.
 ///
 /// # Errors
 /// The server's words.

@@ -203,7 +203,7 @@ impl Target {
     /// Room for `bytes` of databases and `file_bytes` of dumps beside what is there.
     ///
     /// # Errors
-    /// [`Exit::REFUSED`] when there is less.
+    /// `Exit::REFUSED` when there is less.
     pub async fn require_room(&self, bytes: u64, file_bytes: u64) -> anyhow::Result<()> {
         let folder = "select setting as name from pg_settings where name = 'data_directory'";
         let data = self

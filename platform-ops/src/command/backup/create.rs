@@ -44,7 +44,7 @@ pub struct Arguments {
     /// The cluster is another than that of the last set, or much smaller, and should be
     #[arg(long)]
     accept_new_cluster: bool,
-    /// Only if one is due by [schedule] of backup.toml: for a timer
+    /// Only if one is due by `[schedule]` of backup.toml: for a timer
     #[arg(long, conflicts_with = "to")]
     scheduled: bool,
 }
