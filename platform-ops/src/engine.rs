@@ -22,6 +22,12 @@ use crate::container::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+/// What the engine says of a removal that another one has begun (moby `daemon/delete.go`).
+const UNDER_WAY: &str = "already in progress";
+/// Looks at a container that is being removed, and the time between them.
+const GONE_LOOKS: u32 = 300;
+const GONE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// A stop waits for the container's own grace period, which may be minutes; the client's timeout
 /// runs until the answer's headers.
 const ANSWER_SECONDS_MAX: u64 = 600;
@@ -237,11 +243,25 @@ impl Engine {
             .force(false)
             .build();
         match self.docker.remove_container(name, Some(options)).await {
+            // `--rm` is at it already.
+            Err(error) if has_status(&error, 409) && error.to_string().contains(UNDER_WAY) => {
+                self.wait_gone(name).await
+            }
             Err(error) if !has_status(&error, 404) => {
                 Err(error).with_context(|| format!("remove container {name}"))
             }
             _ => Ok(()),
         }
+    }
+
+    async fn wait_gone(&self, name: &str) -> anyhow::Result<()> {
+        for _ in 0..GONE_LOOKS {
+            if self.container(name).await?.is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(GONE_INTERVAL).await;
+        }
+        anyhow::bail!("container {name} is being removed, and does not go")
     }
 
     /// Sends a signal to a container's program.
