@@ -6,6 +6,7 @@ pub mod database;
 mod discarded;
 pub mod folder;
 pub mod globals;
+mod preparation;
 pub mod table;
 
 use anyhow::Context as _;

@@ -7,10 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::discarded::discarded;
-use super::{SIDE, Scene, drop_side, left_over};
+use super::preparation::{self, Preparation};
+use super::{SIDE, Scene, drop_side};
 use crate::backup::check;
-use crate::backup::manifest::Database;
-use crate::backup::progress::Progress;
 use crate::backup::psql::connection;
 use crate::backup::swap::{limited, neighbour, swap};
 use crate::exit::Exit;
@@ -22,28 +21,6 @@ use crate::session::Session;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Step {
-    /// Drops what restores that were killed have left half made.
-    Sweep {
-        /// The databases.
-        databases: Vec<String>,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Compares every byte that will be used.
-    Fetch {
-        /// The database.
-        database: String,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Makes roles that are missing.
-    Roles {
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
     /// Restores into a database beside the live one, and compares.
     Side {
         /// The database.
@@ -66,19 +43,15 @@ pub enum Step {
         #[serde(skip)]
         scene: Arc<Scene>,
     },
+    /// What comes first.
+    #[serde(untagged)]
+    Before(Preparation),
 }
 
 impl Action for Step {
     fn summary(&self) -> String {
         match self {
-            Self::Sweep { databases, .. } => {
-                let names = databases.join(", ");
-                format!("drop what killed restores left half made: {names}")
-            }
-            Self::Fetch { database, .. } => {
-                format!("compare every byte of {database} in the set, and lay it ready")
-            }
-            Self::Roles { .. } => "make the set's roles that are missing".to_owned(),
+            Self::Before(step) => step.summary(),
             Self::Side { database, side, .. } => {
                 format!("restore {database} as {side}, and compare it with the set")
             }
@@ -103,29 +76,15 @@ impl Action for Step {
 
     fn effect(&self) -> Effect {
         match self {
-            Self::Sweep { .. } => Effect::Destroy,
-            Self::Fetch { .. } => Effect::Check,
-            Self::Roles { .. } | Self::Side { .. } => Effect::Create,
+            Self::Before(step) => step.effect(),
+            Self::Side { .. } => Effect::Create,
             Self::Swap { .. } => Effect::Change,
         }
     }
 
     async fn apply(&self, session: &Session) -> anyhow::Result<()> {
         match self {
-            Self::Sweep { databases, scene } => {
-                for side in databases {
-                    drop_side(&scene.target.server, side).await?;
-                }
-                Ok(())
-            }
-            Self::Fetch { database, scene } => {
-                scene.target.remove_files().await?;
-                scene.fetch(database, session).await
-            }
-            Self::Roles { scene } => {
-                let progress = Progress::silent();
-                scene.target.globals(&scene.opener(&progress)).await
-            }
+            Self::Before(step) => step.apply(session).await,
             Self::Side {
                 database,
                 side,
@@ -216,11 +175,7 @@ pub async fn plan(
 ) -> anyhow::Result<Plan<Step>> {
     let wanted = scene.database(database)?;
     let target = &scene.target;
-    require_extensions(&scene, wanted).await?;
-    let object = scene.manifest().object(&wanted.object)?;
-    target
-        .require_room(wanted.bytes, object.plain_bytes)
-        .await?;
+    preparation::require(&scene, wanted).await?;
     let there = target
         .names("select datname as name from pg_database")
         .await?;
@@ -231,18 +186,9 @@ pub async fn plan(
     let name = to.unwrap_or(database).to_owned();
     let side = limited(&name, &format!("{SIDE}{stamp}"));
     let mut plan = Plan::new("restore");
-    let databases = left_over(target).await?;
-    if !databases.is_empty() {
-        let scene = scene.clone();
-        plan.push(Step::Sweep { databases, scene });
+    for step in preparation::steps(&scene, wanted).await? {
+        plan.push(Step::Before(step));
     }
-    plan.push(Step::Fetch {
-        database: database.to_owned(),
-        scene: scene.clone(),
-    });
-    plan.push(Step::Roles {
-        scene: scene.clone(),
-    });
     plan.push(Step::Side {
         database: database.to_owned(),
         side: side.clone(),
@@ -274,25 +220,4 @@ pub async fn plan(
         scene,
     });
     Ok(plan)
-}
-
-pub(super) async fn require_extensions(scene: &Scene, wanted: &Database) -> anyhow::Result<()> {
-    let sql = "select name from pg_available_extensions";
-    let available = scene.target.names(sql).await?;
-    let names = wanted.extensions.iter().map(|extension| &extension.name);
-    let missing: Vec<&str> = names
-        .filter(|name| !available.contains(*name))
-        .map(String::as_str)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let what = format!(
-        "this server's image lacks extensions that {} needs: {}",
-        wanted.name,
-        missing.join(", ")
-    );
-    Err(Failure::refused(what)
-        .try_next("the image that the set names: platform-ops backup show")
-        .into())
 }

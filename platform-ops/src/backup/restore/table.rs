@@ -9,11 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::contents::chosen;
-use super::database::require_extensions;
-use super::{SIDE, Scene, drop_side, left_over};
+use super::preparation::{self, Preparation};
+use super::{SIDE, Scene, drop_side};
 use crate::backup::exec;
 use crate::backup::manifest::{Database, Table};
-use crate::backup::progress::Progress;
 use crate::backup::psql::{connection, identifier, literal};
 use crate::backup::swap::limited;
 use crate::backup::target::file_of;
@@ -30,28 +29,6 @@ const LIST: &str = "/tmp/platform-ops-tables.list";
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Step {
-    /// Drops what restores that were killed have left half made.
-    Sweep {
-        /// The databases.
-        databases: Vec<String>,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Compares every byte that will be used.
-    Fetch {
-        /// The database.
-        database: String,
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
-    /// Makes roles that are missing.
-    Roles {
-        /// What is shared.
-        #[serde(skip)]
-        scene: Arc<Scene>,
-    },
     /// Restores the tables beside the live database, compares, and moves them into a new schema of it.
     Tables {
         /// The database.
@@ -69,19 +46,15 @@ pub enum Step {
         #[serde(skip)]
         scene: Arc<Scene>,
     },
+    /// What comes first.
+    #[serde(untagged)]
+    Before(Preparation),
 }
 
 impl Action for Step {
     fn summary(&self) -> String {
         match self {
-            Self::Sweep { databases, .. } => {
-                let names = databases.join(", ");
-                format!("drop what killed restores left half made: {names}")
-            }
-            Self::Fetch { database, .. } => {
-                format!("compare every byte of {database} in the set, and lay it ready")
-            }
-            Self::Roles { .. } => "make the set's roles that are missing".to_owned(),
+            Self::Before(step) => step.summary(),
             Self::Tables {
                 database,
                 tables,
@@ -96,28 +69,14 @@ impl Action for Step {
 
     fn effect(&self) -> Effect {
         match self {
-            Self::Sweep { .. } => Effect::Destroy,
-            Self::Fetch { .. } => Effect::Check,
-            Self::Roles { .. } | Self::Tables { .. } => Effect::Create,
+            Self::Before(step) => step.effect(),
+            Self::Tables { .. } => Effect::Create,
         }
     }
 
     async fn apply(&self, session: &Session) -> anyhow::Result<()> {
         match self {
-            Self::Sweep { databases, scene } => {
-                for side in databases {
-                    drop_side(&scene.target.server, side).await?;
-                }
-                Ok(())
-            }
-            Self::Fetch { database, scene } => {
-                scene.target.remove_files().await?;
-                scene.fetch(database, session).await
-            }
-            Self::Roles { scene } => {
-                let progress = Progress::silent();
-                scene.target.globals(&scene.opener(&progress)).await
-            }
+            Self::Before(step) => step.apply(session).await,
             Self::Tables {
                 database,
                 schema,
@@ -266,10 +225,8 @@ pub async fn plan(
             .try_next("one by one")
             .into());
     }
-    require_extensions(&scene, there).await?;
-    let object = scene.manifest().object(&there.object)?;
+    preparation::require(&scene, there).await?;
     let target = &scene.target;
-    target.require_room(there.bytes, object.plain_bytes).await?;
     let live = target
         .names("select datname as name from pg_database")
         .await?;
@@ -281,18 +238,9 @@ pub async fn plan(
     let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
     let schema = format!("restored_{stamp}");
     let mut plan = Plan::new("restore table");
-    let databases = left_over(target).await?;
-    if !databases.is_empty() {
-        let scene = scene.clone();
-        plan.push(Step::Sweep { databases, scene });
+    for step in preparation::steps(&scene, there).await? {
+        plan.push(Step::Before(step));
     }
-    plan.push(Step::Fetch {
-        database: database.to_owned(),
-        scene: scene.clone(),
-    });
-    plan.push(Step::Roles {
-        scene: scene.clone(),
-    });
     plan.note(scene.origin());
     plan.note(format!(
         "foreign keys and triggers stay out of {schema}; when you are done: drop schema {schema} cascade;"
