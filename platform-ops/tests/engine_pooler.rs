@@ -197,20 +197,8 @@ fn secrets_are_judged_and_set_and_never_shown() {
     assert_eq!(check.json()["secrets"][0]["key"], "WEAK_PASSWORD");
     let canary = "Canary0123456789canary";
     let set = |key: &str, value: &str, more: &[&str]| -> Run {
-        let mut child = host
-            .command(&[&["secrets", "set", key], more].concat())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(value.as_bytes())
-            .unwrap();
-        child.wait_with_output().unwrap().into()
+        let arguments = [&["secrets", "set", key], more].concat();
+        Run::fed(&mut host.command(&arguments), value)
     };
     let replaced = set("WEAK_PASSWORD", canary, &[]);
     assert_eq!(

@@ -1,8 +1,5 @@
 //! An application from nothing to a client; a database by itself.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use crate::host::Host;
 use crate::host::{Run, signal_after};
 use crate::setup::Platform;
@@ -109,21 +106,8 @@ fn a_database_by_itself(platform: &Platform) {
     assert_eq!(librarian["owner"], "librarian_owner");
 
     let feed = |text: &str| -> Run {
-        let mut child = platform
-            .host
-            .command(&["db", "psql", "shared"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .unwrap();
-        child.wait_with_output().unwrap().into()
+        let mut command = platform.host.command(&["db", "psql", "shared"]);
+        Run::fed(&mut command, text)
     };
     assert!(
         feed("\\pset tuples_only\nselect 6 * 7;\n")

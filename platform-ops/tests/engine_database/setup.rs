@@ -1,7 +1,6 @@
 //! A running stack with the manual's application: a schema, and Alembic migrations.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::host::{Host, Run};
 
@@ -132,29 +131,11 @@ impl Platform {
 
     /// As the manual has it: psql by hand, statements by standard input.
     pub fn psql(&self, arguments: &[&str], input: &str) -> Run {
-        let mut child = Command::new("docker")
-            .args([
-                "exec",
-                "-i",
-                &self.host.container("postgres"),
-                "psql",
-                "-wXAtq",
-                "-U",
-                "platform_admin",
-            ])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        child.wait_with_output().unwrap().into()
+        let container = self.host.container("postgres");
+        let mut command = Command::new("docker");
+        command.args(["exec", "-i", &container, "psql", "-wXAtq"]);
+        command.args(["-U", "platform_admin"]).args(arguments);
+        Run::fed(&mut command, input)
     }
 
     #[track_caller]

@@ -105,20 +105,7 @@ impl Canary {
     }
 
     fn run_with(&mut self, code: i32, arguments: &[&str], stdin: &str) {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(stdin.as_bytes())
-            .unwrap();
-        let run: crate::host::Run = child.wait_with_output().unwrap().into();
+        let run = crate::host::Run::fed(&mut self.command(arguments), stdin);
         assert_eq!(run.code, code, "{arguments:?}: {}", run.all());
         self.seen
             .add(&format!("output of {}", arguments.join(" ")), run.all());

@@ -1,26 +1,14 @@
 //! `secrets import`; no engine is needed, but root is.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
 
 use crate::host::{Host, Run, access};
 
 fn import(host: &Host, text: &str, more: &[&str]) -> Run {
-    let mut child = host
-        .command(&[&["secrets", "import"], more].concat())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    child.wait_with_output().unwrap().into()
+    Run::fed(
+        &mut host.command(&[&["secrets", "import"], more].concat()),
+        text,
+    )
 }
 
 /// T44: what Compose would change is refused, never carried over in another shape.

@@ -6,6 +6,7 @@
     reason = "each test binary uses its part"
 )]
 
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -32,6 +33,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Runs a command to its end, with this as its input.
+    pub fn fed(command: &mut Command, input: &str) -> Self {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap().into()
+    }
+
     /// Both streams, for a message or a search.
     pub fn all(&self) -> String {
         format!("code {}\n{}{}", self.code, self.out, self.err)
