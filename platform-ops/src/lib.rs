@@ -40,5 +40,6 @@ pub mod secret;
 pub mod service;
 pub mod session;
 pub mod settings;
+pub mod sql;
 pub mod stack;
 pub mod status;

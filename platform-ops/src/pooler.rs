@@ -10,9 +10,12 @@ use crate::container::Container;
 use crate::postgres;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::sql::identifier;
 
 /// The user of the console, in pgbouncer.ini and userlist.txt.
 pub const ADMIN_USER: &str = "pgbouncer_admin";
+/// The console's words for RESUME where nothing is paused (pgbouncer src/admin.c).
+const NOT_PAUSED: [&str; 2] = ["not paused", "no such database"];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -92,6 +95,33 @@ impl Console {
             }
         }
         Ok(rows)
+    }
+
+    /// Lets clients go on, all or those of one database; whether they were held back. A database
+    /// that PgBouncer has not met since its start holds nobody back either.
+    ///
+    /// # Errors
+    /// With the console's answer.
+    pub async fn resume(&self, database: Option<&str>) -> anyhow::Result<bool> {
+        let resumed = self.run(&statement("RESUME", database)).await;
+        match resumed {
+            Err(error)
+                if NOT_PAUSED
+                    .iter()
+                    .any(|words| format!("{error:?}").contains(words)) =>
+            {
+                Ok(false)
+            }
+            other => other.map(|_| true),
+        }
+    }
+}
+
+/// A command with a database's name, quoted as the console wants it.
+pub fn statement(verb: &str, database: Option<&str>) -> String {
+    match database {
+        Some(name) => format!("{verb} {}", identifier(name)),
+        None => verb.to_owned(),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::psql::{identifier, literal};
 use crate::backup::server::Server;
+use crate::sql::{identifier, literal};
 
 /// The object's name within a set.
 pub const OBJECT: &str = "catalog.json.zst";

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::backup::catalog::{Belongings, Catalog};
 use crate::backup::manifest::{Database, Extension};
-use crate::backup::psql::{identifier, literal};
 use crate::backup::server::{Live, Server};
+use crate::sql::{identifier, literal};
 
 /// What was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::backup::psql::identifier;
 use crate::failure::Failure;
 use crate::guard::{Duty, Guard, Held};
-use crate::pooler::{Console, Row};
+use crate::pooler::{Console, Row, statement};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -75,7 +74,7 @@ impl Pooler {
     pub async fn pause(&self, database: &str) -> anyhow::Result<()> {
         let held = self.guard.hold(Duty::Resume(database.to_owned()))?;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
-        let pause = format!("PAUSE {}", identifier(database));
+        let pause = statement("PAUSE", Some(database));
         let paused = self.console.run_within(&pause, self.pause_max).await;
         if let Err(error) = paused {
             // Whether it takes effect after all is not known.
@@ -93,14 +92,8 @@ impl Pooler {
     /// # Errors
     /// PgBouncer's words: the run's guard tries again at its end.
     pub async fn resume(&self, database: &str) -> anyhow::Result<()> {
-        let resume = format!("RESUME {}", identifier(database));
-        match self.console.run(&resume).await {
-            // A run that was killed may have come this far.
-            Err(error) if format!("{error:#} {error:?}").contains("not paused") => {}
-            resumed => {
-                drop(resumed.with_context(|| format!("give PgBouncer's console: {resume};"))?)
-            }
-        }
+        let resumed = self.console.resume(Some(database)).await;
+        resumed.with_context(|| format!("let PgBouncer's clients of {database} go on"))?;
         let held = self
             .held
             .lock()

@@ -19,7 +19,6 @@ use crate::backup::manifest::{Database, Manifest, Object};
 use crate::backup::open::Opener;
 use crate::backup::pooler::Pooler;
 use crate::backup::progress::Progress;
-use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::backup::store::Store;
 use crate::backup::swap::neighbour;
@@ -27,6 +26,7 @@ use crate::backup::target::{Target, object_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::sql::identifier;
 
 /// What all steps of one restore to the server share.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use bollard::Docker;
 use serde::Deserialize;
 
 use crate::backup::manifest::{Cluster, Database, Extension, Sequence, Setting, Table};
-use crate::backup::psql::{Place, Session, identifier};
+use crate::backup::psql::{Place, Session};
 use crate::failure::Failure;
+use crate::sql::identifier;
 
 /// Schemas that belong to the server itself.
 const OWN_SCHEMAS: &str = "n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'";
@@ -182,7 +183,7 @@ impl Server {
     /// # Errors
     /// The server's words.
     pub async fn end_own_sessions(&self) -> anyhow::Result<()> {
-        let name = crate::backup::psql::literal(&self.place.application);
+        let name = crate::sql::literal(&self.place.application);
         let sql = format!(
             "select pg_terminate_backend(pid) from pg_stat_activity \
              where application_name = {name} and pid <> pg_backend_pid();\n"
@@ -198,7 +199,7 @@ impl Server {
     /// # Errors
     /// The server's words.
     pub async fn end_left_sessions(&self) -> anyhow::Result<()> {
-        let name = crate::backup::psql::literal(&self.place.application);
+        let name = crate::sql::literal(&self.place.application);
         let sql = format!(
             "select pg_terminate_backend(pid) from pg_stat_activity \
              where application_name ~ '^platform-ops:[0-9]+$' and application_name <> {name};\n"

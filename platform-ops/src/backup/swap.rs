@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::pooler::Pooler;
-use crate::backup::psql::{self, identifier, literal};
+use crate::backup::psql;
 use crate::backup::server::Server;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
+use crate::sql::{identifier, literal};
 
 /// A rename waits for sessions to end for five seconds (PostgreSQL's CountOtherDBBackends).
 const RENAME_MIN: Duration = Duration::from_secs(6);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pooler::{Console, Row};
+use crate::pooler::{Console, Row, statement};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -107,14 +107,6 @@ async fn console(session: &Session, settings: &Settings) -> anyhow::Result<Conso
     Console::connect(settings, container).await
 }
 
-/// A command with a database's name, quoted as the console wants it.
-fn statement(verb: &str, database: Option<&str>) -> String {
-    match database {
-        Some(name) => format!("{verb} \"{}\"", name.replace('"', "\"\"")),
-        None => verb.to_owned(),
-    }
-}
-
 async fn show(session: &Session, settings: &Settings, table: Table) -> anyhow::Result<Exit> {
     let name = format!("{table:?}").to_lowercase();
     let rows = console(session, settings)
@@ -157,15 +149,17 @@ async fn one(
         return Ok(Exit::OK);
     }
     session.audit.record("pooler", &statement)?;
-    match console(session, settings).await?.run(&statement).await {
-        // Nothing was paused: that is what was asked for.
-        Err(error) if verb == "RESUME" && format!("{error:#} {error:?}").contains("not paused") => {
-        }
-        other => drop(other?),
-    }
+    let console = console(session, settings).await?;
+    let done = match verb {
+        "RESUME" => match console.resume(database).await? {
+            true => "done",
+            false => "nothing was held back",
+        },
+        _ => console.run(&statement).await.map(|_| "done")?,
+    };
     session
         .output
-        .result("applied", &plan, || format!("{statement}: done"));
+        .result("applied", &plan, || format!("{statement}: {done}"));
     Ok(Exit::OK)
 }
 

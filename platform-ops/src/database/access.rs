@@ -7,11 +7,11 @@
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::psql::{identifier, literal};
 use crate::backup::server::Server;
 use crate::database::name;
 use crate::failure::Failure;
 use crate::settings::{AppRole, Settings};
+use crate::sql::{identifier, literal};
 
 /// Objects that an administrator's script made, given to the owner: all of them that the session's
 /// own role owns and that no extension brought. Sequences of columns follow their table.

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::application;
 use crate::backup::pooler::Pooler;
-use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::container::{LABEL_SERVICE, LABEL_WORKING_DIR};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::sql::identifier;
 
 const LABEL_ONE_OFF: &str = "com.docker.compose.oneoff";
 /// How often it is looked whether the migrator waits for the pooler.

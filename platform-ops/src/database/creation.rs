@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::database::access::{self, Access, NewRole};
 use crate::database::{extension, listing};
 use crate::plan::{Action, Effect};
 use crate::session::Session;
+use crate::sql::identifier;
 
 /// What the steps share.
 #[derive(Debug)]

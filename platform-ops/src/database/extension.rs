@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::failure::Failure;
+use crate::sql::identifier;
 
 #[derive(Deserialize)]
 struct Name {

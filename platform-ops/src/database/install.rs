@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::backup::exec;
 use crate::backup::pooler::Pooler;
-use crate::backup::psql::{connection, identifier};
+use crate::backup::psql::connection;
 use crate::backup::server::Server;
 use crate::backup::swap;
 use crate::database::access::{self, Access, NewRole};
@@ -31,6 +31,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Effect, Plan};
 use crate::session::Session;
+use crate::sql::identifier;
 
 /// What all steps of one fresh install share.
 #[derive(Debug)]

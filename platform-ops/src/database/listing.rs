@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::psql::literal;
 use crate::backup::server::Server;
 use crate::database::name::KEPT_PATTERN;
+use crate::sql::literal;
 
 /// A database.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -53,7 +53,7 @@ impl Pause {
         };
         if let Err(error) = paused {
             drop(console);
-            resume(&spare).await?;
+            spare.resume(None).await?;
             release(&mut guard).await;
             return Err(error);
         }
@@ -77,22 +77,10 @@ impl Pause {
     /// # Errors
     /// With the console's answer; the guard then lets them go on.
     pub async fn end(mut self) -> anyhow::Result<Duration> {
-        resume(&self.console).await?;
+        self.console.resume(None).await?;
         let waited = self.begin.elapsed();
         release(&mut self.guard).await;
         Ok(waited)
-    }
-}
-
-/// Ends a pause that a killed run may have left.
-///
-/// # Errors
-/// With the console's answer.
-pub async fn resume(console: &Console) -> anyhow::Result<()> {
-    match console.run("RESUME").await {
-        // Nothing was paused: that is what was asked for.
-        Err(error) if format!("{error:#} {error:?}").contains("not paused") => Ok(()),
-        other => other.map(drop),
     }
 }
 

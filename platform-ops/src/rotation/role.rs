@@ -5,11 +5,11 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::{Login, Way};
-use crate::backup::psql::{identifier, literal};
 use crate::container::Container;
 use crate::failure::Failure;
 use crate::postgres;
 use crate::session::Session;
+use crate::sql::{identifier, literal};
 
 /// What has to be known of a role before its secret is changed.
 #[derive(Debug, Deserialize)]

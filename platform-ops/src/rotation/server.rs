@@ -86,7 +86,10 @@ impl Rotation {
             lock_wait_seconds: LOCK_SECONDS_MAX,
         };
         if !self.is_fresh {
-            pooler::resume(&Console::connect(&self.before, pooler).await?).await?;
+            Console::connect(&self.before, pooler)
+                .await?
+                .resume(None)
+                .await?;
         }
         // Everything that takes time comes first.
         let docker = session.engine().await?.docker();

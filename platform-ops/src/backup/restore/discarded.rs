@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::Scene;
 use crate::backup::manifest::{Database, Sequence, Table};
-use crate::backup::psql::{identifier, literal};
 use crate::backup::server::{Live, Server};
+use crate::sql::{identifier, literal};
 
 /// How long the plan may count the live database's rows.
 const COUNT_MAX: Duration = Duration::from_secs(60);

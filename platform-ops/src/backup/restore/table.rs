@@ -13,13 +13,14 @@ use super::preparation::{self, Preparation};
 use super::{SIDE, Scene, drop_side};
 use crate::backup::exec;
 use crate::backup::manifest::{Database, Table};
-use crate::backup::psql::{connection, identifier, literal};
+use crate::backup::psql::connection;
 use crate::backup::swap::limited;
 use crate::backup::target::file_of;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Effect, Plan};
 use crate::session::Session;
+use crate::sql::{identifier, literal};
 
 /// Where the tables lie between the two databases.
 const FILE: &str = "/tmp/platform-ops-tables.pgdump";

@@ -4,7 +4,6 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::pooler::Pooler;
-use crate::backup::psql::{identifier, literal};
 use crate::backup::server::Server;
 use crate::database::journal::Journal;
 use crate::database::name;
@@ -13,6 +12,7 @@ use crate::failure::Failure;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::sql::{identifier, literal};
 
 /// Sessions that are named in a refusal.
 const NAMED_MAX: usize = 5;

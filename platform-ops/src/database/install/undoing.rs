@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use crate::backup::pooler::Pooler;
-use crate::backup::psql::identifier;
 use crate::backup::server::Server;
 use crate::backup::swap;
 use crate::database::journal::Journal;
 use crate::database::listing;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
+use crate::sql::identifier;
 
 /// Undoes a fresh install that was cut short.
 #[derive(Debug, Serialize)]
