@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::action::Rotation;
-use super::pooler::{self, Pause};
+use super::pooler::Pause;
 use super::{Login, Way, role};
 use crate::backup::psql::{self, Place};
 use crate::container::Container;
