@@ -10,8 +10,11 @@ use serde::Deserialize;
 use crate::ledger::{Ledger, Truth};
 
 /// Token `index` of line `line`.
-pub fn token(line: u64, index: u64) -> String {
-    format!("{line:04x}{index:03x}.")
+pub fn token(line: u64, index: u64) -> [u8; 8] {
+    let digit =
+        |number: u64, place: u32| b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+    let (l, i) = (|place| digit(line, place), |place| digit(index, place));
+    [l(3), l(2), l(1), l(0), i(2), i(1), i(0), b'.']
 }
 
 #[derive(Debug)]
@@ -168,7 +171,7 @@ impl Oracle {
         for (n, chunk) in entry.data.as_bytes().chunks(8).enumerate() {
             assert_eq!(
                 chunk,
-                token(line, first + n as u64).as_bytes(),
+                token(line, first + n as u64),
                 "line {line:x} is mixed up"
             );
         }

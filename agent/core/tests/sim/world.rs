@@ -100,6 +100,8 @@ pub struct World {
     marks: bool,
     outcomes: Outcomes,
     clock_base: Duration,
+    /// Tell a person everything.
+    debug: bool,
 }
 
 impl World {
@@ -129,6 +131,7 @@ impl World {
             marks: true,
             outcomes: Outcomes::default(),
             clock_base: Duration::ZERO,
+            debug: std::env::var_os("SIM_DEBUG").is_some(),
         };
         world.budget = world.random.pick(&BUDGETS);
         world.spool.is_there = !world.random.one_in(4);
@@ -151,7 +154,7 @@ impl World {
         let wrong = self.oracle.check_ledger(self.marks, &Self::number_of);
         for what in wrong.iter().take(1) {
             self.outcomes.summary.inexact = 1;
-            self.debug(&format!("the ledger: {what}"));
+            self.say(&format!("the ledger: {what}"));
         }
         self.outcomes
     }
@@ -238,14 +241,14 @@ impl World {
         u64::from(id.0[0]) - 1
     }
 
-    fn debug(&self, what: &str) {
-        if std::env::var_os("SIM_DEBUG").is_some() {
+    fn say(&self, what: &str) {
+        if self.debug {
             println!("{:?} ## {what}", self.now.mono);
         }
     }
 
     fn event(&mut self, event: Event<'_>) {
-        if std::env::var_os("SIM_DEBUG").is_some() {
+        if self.debug {
             match &event {
                 Event::Chunk {
                     handle,
@@ -302,9 +305,22 @@ impl World {
         panic!("the core never rests");
     }
 
+    /// Every byte of the action counts; the long ones are not printed digit by digit for that.
     fn trace(&mut self, action: &Action) {
-        let text = format!("{action:?}");
-        self.outcomes.trace = self.outcomes.trace.rotate_left(5) ^ head_hash(text.as_bytes());
+        let (what, bytes) = match action {
+            Action::Send {
+                batch,
+                attempt,
+                body,
+                entries,
+            } => (format!("{batch:?} {attempt} {entries}"), &body[..]),
+            Action::Quarantine { batch, body } => (format!("{batch:?}"), &body[..]),
+            Action::Save { id, bytes } => (format!("{id:?}"), &bytes[..]),
+            other => (format!("{other:?}"), &[][..]),
+        };
+        for bytes in [what.as_bytes(), bytes] {
+            self.outcomes.trace = self.outcomes.trace.rotate_left(5) ^ head_hash(bytes);
+        }
     }
 
     fn complete(&mut self, due: Due) {
@@ -334,7 +350,7 @@ impl World {
     }
 
     fn act(&mut self, action: Action) {
-        if std::env::var_os("SIM_DEBUG").is_some() {
+        if self.debug {
             let text = format!("{action:?}");
             println!("{:?}    -> {}", self.now.mono, &text[..text.len().min(200)]);
         }

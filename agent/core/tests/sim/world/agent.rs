@@ -30,7 +30,7 @@ impl World {
     }
 
     fn kill(&mut self) {
-        self.debug("kill");
+        self.say("kill");
         self.pipeline = None;
         for (_, due) in std::mem::take(&mut self.due) {
             match due {

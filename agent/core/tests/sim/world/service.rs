@@ -62,7 +62,7 @@ impl World {
             if round > 8 && waiting == 0 && self.due.is_empty() && read {
                 break;
             }
-            if round == 399 && std::env::var("SIM_DEBUG").is_ok() {
+            if round == 399 && self.debug {
                 println!("{:#?}", self.pipeline);
             }
             assert!(round < 399, "it never drains: {gauges:?}");

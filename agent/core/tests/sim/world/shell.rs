@@ -55,12 +55,12 @@ impl World {
             .filter(|((position, gz), _)| !gz || !log.names.contains_key(&(*position, false)))
             .map(|(&name, &inode)| (name, inode))
             .collect();
-        if std::env::var_os("SIM_DEBUG").is_some() {
+        if self.debug {
             let homes: Vec<_> = names
                 .iter()
                 .map(|(name, inode)| (name, self.homes.get(inode), self.disk.inodes[inode].torn))
                 .collect();
-            self.debug(&format!("\"c{container}\" homes {homes:?}"));
+            self.say(&format!("\"c{container}\" homes {homes:?}"));
         }
         let about = Container {
             id: Self::id(container),

@@ -42,9 +42,10 @@ impl World {
         let mut at = 0;
         while at < tokens {
             let end = (at + piece).min(tokens);
-            let text: String = (at..end)
-                .map(|i| token(line, if uniform { 0 } else { i }))
+            let text: Vec<u8> = (at..end)
+                .flat_map(|i| token(line, if uniform { 0 } else { i }))
                 .collect();
+            let text = String::from_utf8_lossy(&text);
             let newline = if end == tokens && ends { "\\n" } else { "" };
             lines.push(
                 format!(
@@ -136,7 +137,7 @@ impl World {
     /// Bytes of this inode are gone, or will be once nobody holds it.
     pub(super) fn vanish(&mut self, inode: u64) {
         if let Some(&home) = self.homes.get(&inode) {
-            self.debug(&format!("vanished: inode {inode}, file {home}"));
+            self.say(&format!("vanished: inode {inode}, file {home}"));
             self.oracle.vanished(home);
         }
     }
