@@ -221,8 +221,13 @@ impl Engine {
         for hint in hints {
             match hint {
                 Hint::Folder(id) => self.list(id, agenda),
+                Hint::Written(id) => self.tell_written(id),
                 Hint::Containers => self.scan(agenda, false),
-                Hint::All => self.scan(agenda, true),
+                Hint::All => {
+                    let quiet = self.watch.as_ref().map(Watch::quiet).unwrap_or_default();
+                    quiet.into_iter().for_each(|id| self.tell_written(id));
+                    self.scan(agenda, true);
+                }
             }
         }
     }
@@ -289,6 +294,7 @@ impl Engine {
                 }
                 Action::Close { handle } => self.files.close(handle),
                 Action::List(id) => self.list(id, agenda),
+                Action::Watch(id) => self.watch_writes(id),
                 Action::Send { batch, body, .. } => {
                     let outbox = self.outbox.clone();
                     self.sender.send(batch, body, move |outcome, refusal| {

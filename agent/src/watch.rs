@@ -1,7 +1,7 @@
 //! Hints from inotify: which folders to look at now instead of at the next scan.
 //!
-//! Only names that come, go or change are watched, never writes: a busy log would otherwise wake
-//! the agent for every line. Hints may be lost or late; the scan is the truth.
+//! Names that come, go or change are watched, and of a log that is quiet the next write: a busy one
+//! would wake the agent for every line. Hints may be lost or late; looking is the truth.
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem::MaybeUninit;
@@ -24,6 +24,8 @@ pub enum Hint {
     Containers,
     /// A log file or the description in this container's folder changed its name.
     Folder(ContainerId),
+    /// A log file of this container was written to.
+    Written(ContainerId),
     /// Events were lost: anything may have happened.
     All,
 }
@@ -33,6 +35,8 @@ pub enum Hint {
 pub enum Sighting {
     /// Something about the folder with this watch.
     Watched(i32),
+    /// A log in the folder with this watch was written to.
+    Written(i32),
     /// The kernel's queue ran over.
     Overflow,
 }
@@ -44,6 +48,8 @@ pub struct Watch {
     root: Option<i32>,
     containers: HashMap<i32, ContainerId>,
     folders: HashMap<ContainerId, i32>,
+    /// Those whose next write is told.
+    quiet: BTreeSet<ContainerId>,
     /// What could not be watched at the last try; `None` is the folder of containers.
     unwatched: BTreeSet<Option<ContainerId>>,
     /// The reading thread has ended.
@@ -74,6 +80,7 @@ impl Watch {
             root: None,
             containers: HashMap::new(),
             folders: HashMap::new(),
+            quiet: BTreeSet::new(),
             unwatched: BTreeSet::new(),
             ended,
         })
@@ -98,13 +105,15 @@ impl Watch {
     /// Watches a container's folder. Called before it is listed, so that nothing falls between
     /// the two, and again at every scan, as [`Self::watch_root`].
     pub fn watch_folder(&mut self, id: ContainerId, path: &Path) {
-        let flags = WatchFlags::CREATE
+        let mut flags = WatchFlags::CREATE
             | WatchFlags::MOVED_FROM
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::DELETE_SELF
             | WatchFlags::ONLYDIR;
+        flags.set(WatchFlags::MODIFY, self.quiet.contains(&id));
         let Some(watch) = self.add(Some(id), path, flags) else {
+            self.quiet.remove(&id);
             return;
         };
         if let Some(old) = self.folders.insert(id, watch).filter(|&old| old != watch) {
@@ -114,8 +123,28 @@ impl Watch {
         self.containers.insert(watch, id);
     }
 
+    /// Watches for the next write to a container's log, too; false when that can not be done.
+    pub fn watch_writes(&mut self, id: ContainerId, path: &Path) -> bool {
+        self.quiet.insert(id);
+        self.watch_folder(id, path);
+        self.quiet.contains(&id) && !self.ended.load(Ordering::Relaxed)
+    }
+
+    /// There was a write: of the next ones nothing is to be told.
+    pub fn ignore_writes(&mut self, id: ContainerId, path: &Path) {
+        if self.quiet.remove(&id) {
+            self.watch_folder(id, path);
+        }
+    }
+
+    /// Whose next write is told.
+    pub fn quiet(&self) -> Vec<ContainerId> {
+        self.quiet.iter().copied().collect()
+    }
+
     /// The container's folder is gone, or of no interest any more.
     pub fn forget(&mut self, id: ContainerId) {
+        self.quiet.remove(&id);
         self.unwatched.remove(&Some(id));
         if let Some(watch) = self.folders.remove(&id) {
             self.containers.remove(&watch);
@@ -135,6 +164,7 @@ impl Watch {
             Sighting::Overflow => Some(Hint::All),
             Sighting::Watched(watch) if Some(watch) == self.root => Some(Hint::Containers),
             Sighting::Watched(watch) => self.containers.get(&watch).copied().map(Hint::Folder),
+            Sighting::Written(watch) => self.containers.get(&watch).copied().map(Hint::Written),
         }
     }
 
@@ -195,13 +225,16 @@ fn sighting(event: &inotify::Event<'_>) -> Option<Sighting> {
     if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
         return Some(Sighting::Overflow);
     }
+    let name = event.file_name().map(|name| name.to_string_lossy());
+    let is_log = name.as_ref().is_some_and(|name| name.contains("-json.log"));
+    if event.events().contains(ReadFlags::MODIFY) {
+        return is_log.then(|| Sighting::Written(event.wd()));
+    }
     // Docker rewrites other files of the folder at every health check.
-    let telling = event.events().contains(ReadFlags::ISDIR)
-        || event.file_name().is_none_or(|name| {
-            let name = name.to_string_lossy();
-            name.contains("-json.log") || name == "config.v2.json"
-        });
-    telling.then(|| Sighting::Watched(event.wd()))
+    let is_telling = event.events().contains(ReadFlags::ISDIR)
+        || is_log
+        || name.is_none_or(|name| name == "config.v2.json");
+    is_telling.then(|| Sighting::Watched(event.wd()))
 }
 
 #[cfg(test)]
@@ -256,6 +289,38 @@ mod tests {
         wait_for(&watch, &bursts, Hint::Containers);
         watch.forget(ID);
         assert!(watch.is_whole());
+    }
+
+    #[test]
+    fn of_a_quiet_log_the_next_write_is_told_and_no_more() {
+        let root = tempfile::tempdir().unwrap();
+        let (sender, bursts) = mpsc::channel();
+        let mut watch = Watch::start(move |burst| sender.send(burst).is_ok()).unwrap();
+        let folder = root.path().join(ID.to_string());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("c-json.log"), b"one\n").unwrap();
+        assert!(watch.watch_writes(ID, &folder));
+        // A scan sets the watch again.
+        watch.watch_folder(ID, &folder);
+        fs::write(folder.join("hostname"), b"x").unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(folder.join("c-json.log"))
+            .and_then(|mut log| std::io::Write::write_all(&mut log, b"two\n"))
+            .unwrap();
+        // Another file that came is told as such, not as a write to the log.
+        wait_for(&watch, &bursts, Hint::Written(ID));
+        watch.ignore_writes(ID, &folder);
+        fs::write(folder.join("c-json.log"), b"three\n").unwrap();
+        fs::rename(folder.join("c-json.log"), folder.join("c-json.log.1")).unwrap();
+        let told: Vec<_> = bursts
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap()
+            .into_iter()
+            .filter_map(|seen| watch.hint(seen))
+            .collect();
+        assert_eq!(told, [Hint::Folder(ID)]);
+        assert!(!watch.watch_writes(ContainerId([8; 32]), &root.path().join("gone")));
     }
 
     #[test]

@@ -196,8 +196,15 @@ impl Chain {
         generation.follows = follows.then_some(before);
         generation.prefix = IdPrefix::new(self.container, generation.id);
         self.next_key += 1;
+        self.make_room();
         self.generations.push(generation);
         self.next_key - 1
+    }
+
+    /// For one more. Most containers have one generation, and of thousands of containers room for
+    /// four would be a fifth of all memory.
+    fn make_room(&mut self) {
+        self.generations.reserve_exact(1);
     }
 
     /// Takes a view of the folder into the chain. `next` is the next checkpoint to be saved: names
@@ -227,6 +234,7 @@ impl Chain {
                     // New files follow everything known, unless a known one follows them.
                     let followed = matched[index..].iter().flatten().next();
                     let at = followed.map_or(self.generations.len(), |&key| self.position_of(key));
+                    self.make_room();
                     self.generations.insert(at, generation);
                     at
                 }
@@ -301,6 +309,7 @@ impl Chain {
             Some(known) => self.position_of(known),
             None => {
                 let generation = self.found(file, time, next);
+                self.make_room();
                 self.generations.push(generation);
                 self.generations.len() - 1
             }

@@ -226,6 +226,10 @@ pub enum Event<'a> {
     /// The shell let go of a deleted file at a bound that the operator set: what is not read of it
     /// never will be.
     LetGo(FileHandle),
+    /// The answer to [`Action::Watch`], where it can be done: every write from now on is told.
+    Watched(ContainerId),
+    /// The log of a watched container was written to. It is watched no more.
+    Written(ContainerId),
     /// Everything up to this checkpoint is on disk, fsynced, folder included.
     Saved(SaveId),
     /// This checkpoint is not on disk; the previous one still is.
@@ -284,6 +288,9 @@ pub enum Action {
     },
     /// Look at this container's folder again and answer with [`Event::Listing`].
     List(ContainerId),
+    /// Nothing is written to this container's log: answer with [`Event::Watched`] if the next write
+    /// can be told by [`Event::Written`], else not at all.
+    Watch(ContainerId),
     /// Sign and send this body, once; answer with [`Event::Sent`].
     Send {
         /// The batch.

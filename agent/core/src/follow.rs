@@ -16,6 +16,7 @@ use crate::limits::CHUNK_BYTES;
 use crate::loss::Loss;
 use crate::probe::{Identified, Probe};
 use crate::tail::Tail;
+use pace::Alarm;
 
 /// Listings of a folder that never stands still, before lines are broken off for want of a better.
 const UNSTABLE_MAX: u32 = 10;
@@ -52,6 +53,8 @@ pub struct Follow {
     interval: Duration,
     /// Looks are at multiples of this.
     period: Duration,
+    /// Who tells of the next write.
+    alarm: Alarm,
     /// Reading failed: not before `wake`, whatever is there.
     blocked: bool,
     probe: Option<Probe>,
@@ -116,6 +119,7 @@ impl Follow {
             wake: None,
             interval,
             period: interval,
+            alarm: Alarm::Off,
             blocked: false,
             probe: None,
             next: None,
@@ -209,6 +213,7 @@ impl Follow {
         // truncated meanwhile.
         let probed = files.iter().filter(|file| file.known.is_none());
         self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
+        self.remembered.shrink_to_fit();
         self.files.clone_from(&listed);
         self.unstable = match unstable {
             true => self.unstable + 1,

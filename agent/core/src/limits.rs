@@ -1,5 +1,7 @@
 //! Every bound of the core in one place, with their relations checked at compile time.
 
+use std::time::Duration;
+
 /// Bytes asked for by one read.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// A file that ships no newline for this long is cut here: Docker's longest line is 16 KiB of
@@ -24,6 +26,8 @@ pub const BATCH_BYTES_MIN: usize = 128 * 1024;
 pub const BATCH_BYTES_LIMIT: usize = 9 * 1024 * 1024;
 /// So often the same read may fall short of the file's end before the file counts as damaged.
 pub const SHORT_READS_MAX: u32 = 16;
+/// How often a log is looked at whose next write is told.
+pub const WATCHED_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes of a file's start that are read to identify it.
 pub const HEAD_BYTES_MAX: usize = LINE_BYTES_MAX;
 /// Generations of one container that are remembered, gone ones included.

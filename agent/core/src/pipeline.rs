@@ -27,7 +27,8 @@ pub struct Pipeline {
     settings: Settings,
     /// The checkpoint but for the containers.
     state: Checkpoint,
-    follows: BTreeMap<ContainerId, Follow>,
+    /// Boxed: a look-up goes through keys, not through what they name.
+    follows: BTreeMap<ContainerId, Box<Follow>>,
     outbox: Outbox,
     saver: Saver,
     schedule: Schedule,
@@ -70,7 +71,7 @@ impl Pipeline {
                 )));
             };
             let tail = container.restore(id, pipeline.state.epoch);
-            let follow = Follow::new(tail, pipeline.settings.poll_interval);
+            let follow = Box::new(Follow::new(tail, pipeline.settings.poll_interval));
             pipeline.follows.insert(id, follow);
             pipeline.relabel(id);
             pipeline.actions.push_back(Action::List(id));
@@ -143,6 +144,12 @@ impl Pipeline {
                     .values_mut()
                     .for_each(|follow| follow.let_go(handle));
             }
+            Event::Watched(id) => {
+                if let Some(follow) = self.follows.get_mut(&id) {
+                    follow.was_watched();
+                }
+            }
+            Event::Written(id) => self.written(now, id),
             Event::Saved(id) => {
                 self.stats.saves += 1;
                 self.saver.saved(id);

@@ -69,6 +69,24 @@ impl Engine {
         }
     }
 
+    /// Has the next write to a quiet log told, where the kernel can.
+    pub(super) fn watch_writes(&mut self, id: ContainerId) {
+        let folder = self.discovery.folder(id);
+        let watch = self.watch.as_mut();
+        if watch.is_some_and(|watch| watch.watch_writes(id, &folder)) {
+            self.tell(Event::Watched(id));
+        }
+    }
+
+    /// There was one.
+    pub(super) fn tell_written(&mut self, id: ContainerId) {
+        let folder = self.discovery.folder(id);
+        if let Some(watch) = &mut self.watch {
+            watch.ignore_writes(id, &folder);
+        }
+        self.tell(Event::Written(id));
+    }
+
     /// Looks into some of the folders that are due.
     pub(super) fn list_some(&mut self, agenda: &mut Agenda) {
         let now = self.started.elapsed();

@@ -4,11 +4,23 @@ use std::time::Duration;
 
 use super::Follow;
 use crate::event::Chunk;
-use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX};
+use crate::limits::{CHUNK_BYTES, SHORT_READS_MAX, WATCHED_INTERVAL};
 use crate::settings::Settings;
 
+/// Who tells of the next write to a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// Nobody: it is looked at often.
+    Off,
+    /// The shell was asked to.
+    Asked,
+    /// The shell will.
+    Set,
+}
+
 impl Follow {
-    /// A chunk of the generation was consumed, `done` bytes of it.
+    /// A chunk of the generation was consumed, `done` bytes of it. True when the shell is to tell
+    /// of the next write: the log has been quiet for long.
     pub fn was_read(
         &mut self,
         now: Duration,
@@ -16,19 +28,45 @@ impl Follow {
         done: usize,
         end: bool,
         settings: &Settings,
-    ) {
+    ) -> bool {
         self.blocked = false;
         if done > 0 {
+            self.alarm = Alarm::Off;
             self.refresh(settings.poll_interval);
         }
-        if let Some(generation) = self.tail.chain.get_mut(key)
-            && end
-            && !generation.finished
-        {
-            // All there is now; half a line at the end counts as nothing.
-            generation.size = generation.read;
-            self.rest(now, settings.poll_interval_max);
+        match self.tail.chain.get_mut(key) {
+            Some(generation) if end && !generation.finished => {
+                // All there is now; half a line at the end counts as nothing.
+                generation.size = generation.read;
+            }
+            _ => return false,
         }
+        let is_quiet = done == 0 && self.interval >= settings.poll_interval_max;
+        match self.alarm {
+            Alarm::Set if is_quiet && !self.must_look_again() => {
+                self.wake = Some(self.round(now, WATCHED_INTERVAL));
+            }
+            _ => self.rest(now, settings.poll_interval_max),
+        }
+        // Looked at once more when it is set: a write may have come before.
+        let asks = is_quiet && self.alarm == Alarm::Off;
+        if asks {
+            self.alarm = Alarm::Asked;
+        }
+        asks
+    }
+
+    /// The shell will tell of the next write.
+    pub fn was_watched(&mut self) {
+        if self.alarm == Alarm::Asked {
+            self.alarm = Alarm::Set;
+        }
+    }
+
+    /// There was a write.
+    pub fn was_written(&mut self, settings: &Settings) {
+        self.alarm = Alarm::Off;
+        self.refresh(settings.poll_interval);
     }
 
     /// The same short chunk has come so often that nothing more will come: a compressed file is
@@ -54,9 +92,14 @@ impl Follow {
     /// Nothing new was found: look again later, and ever later. All files are looked at together,
     /// so that one waking serves them all, and one body takes what they have.
     pub fn rest(&mut self, now: Duration, interval_max: Duration) {
-        let past = (now.as_nanos() % self.period.as_nanos().max(1)) as u64;
-        self.wake = Some(now + self.interval - Duration::from_nanos(past));
+        self.wake = Some(self.round(now, self.interval));
         self.interval = (self.interval * 2).min(interval_max);
+    }
+
+    /// The round of looks at all files that is to come `wait` after the one before `now`.
+    fn round(&self, now: Duration, wait: Duration) -> Duration {
+        let past = (now.as_nanos() % self.period.as_nanos().max(1)) as u64;
+        now + wait - Duration::from_nanos(past)
     }
 
     /// Something was found: look again soon. After a failed read not before its time, however

@@ -100,6 +100,7 @@ impl Follow {
             };
             self.strays.insert(0, stray);
         }
+        self.strays.shrink_to_fit();
     }
 
     /// A file that had no first line has one now, or still has none.

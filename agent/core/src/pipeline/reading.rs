@@ -20,8 +20,8 @@ impl Pipeline {
             let mut tail = Tail::new(listing.container.clone(), self.state.epoch);
             let created = &listing.container.created;
             tail.is_old = created.is_empty() || *created <= self.state.first_start;
-            self.follows
-                .insert(id, Follow::new(tail, self.settings.poll_interval));
+            let follow = Follow::new(tail, self.settings.poll_interval);
+            self.follows.insert(id, Box::new(follow));
             self.relabel(id);
         }
         let Some(follow) = self.follows.get_mut(&id) else {
@@ -198,7 +198,8 @@ impl Pipeline {
         let mut done = 0;
         // Nothing new, which is so with most looks: then there is nothing to be written.
         let is_at = |follow: &Follow| follow.tail.is_at(key);
-        let mut more = !(chunk.bytes.is_empty() && self.follows.get(&id).is_some_and(is_at));
+        let mut more =
+            !(chunk.bytes.is_empty() && self.follows.get(&id).is_some_and(|follow| is_at(follow)));
         while more {
             let rest = &chunk.bytes[done..];
             let consume =
@@ -229,8 +230,18 @@ impl Pipeline {
             }
             self.saver.touch();
         }
-        follow.was_read(now.mono, key, done, chunk.end, &self.settings);
+        if follow.was_read(now.mono, key, done, chunk.end, &self.settings) {
+            self.actions.push_back(Action::Watch(id));
+        }
         self.after(now, id);
+    }
+
+    /// The shell saw a write to a log that it watched.
+    pub(super) fn written(&mut self, now: Now, id: ContainerId) {
+        if let Some(follow) = self.follows.get_mut(&id) {
+            follow.was_written(&self.settings);
+            self.after(now, id);
+        }
     }
 
     pub(super) fn read_failed(&mut self, now: Now, handle: FileHandle, error: ReadError) {
@@ -346,7 +357,7 @@ impl Pipeline {
                 .join_deadline(age)
                 .is_some_and(|at| at <= now.mono)
         };
-        if self.follows.get(&id).is_some_and(due) {
+        if self.follows.get(&id).is_some_and(|follow| due(follow)) {
             self.ship_held(now, id, age);
             self.advance(id);
         }

@@ -99,7 +99,7 @@ impl Pipeline {
     pub(super) fn probe_new(&mut self, now: Now) -> bool {
         while let Some(id) = self.unidentified.pop_first() {
             let probes = |follow: &Follow| follow.probes(now.mono);
-            if self.follows.get(&id).is_some_and(probes) {
+            if self.follows.get(&id).is_some_and(|follow| probes(follow)) {
                 self.unidentified.insert(id);
                 self.step(now, id);
                 return true;
@@ -137,6 +137,6 @@ impl Pipeline {
             let mut generations = follow.tail.chain.generations().iter();
             generations.any(|g| g.is_nameless() && g.owes())
         };
-        !self.follows.values().any(leaves)
+        !self.follows.values().any(|follow| leaves(follow))
     }
 }

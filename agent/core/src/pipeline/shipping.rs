@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Pipeline;
 use crate::entry::Style;
 use crate::event::{Action, BatchId, ContainerId, Now, Outcome};
-use crate::follow::Follow;
 use crate::lane::{Lane, PROMPT_BYTES_MAX, prompt_memory};
 use crate::outbox::Sent;
 use crate::planted::Bug;
@@ -144,7 +143,7 @@ impl Pipeline {
     }
 
     pub(super) fn retire(&mut self, id: ContainerId) {
-        let over = self.follows.get(&id).is_some_and(Follow::is_over);
+        let over = self.follows.get(&id).is_some_and(|follow| follow.is_over());
         if over && !self.outbox.holds(id) {
             self.schedule.forget(id);
             self.follows.remove(&id);

@@ -13,6 +13,7 @@ mod fairness;
 mod identity;
 mod life;
 mod outage;
+mod quiet;
 mod rotation;
 #[path = "../fixtures/shell.rs"]
 mod shell;

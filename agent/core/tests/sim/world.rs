@@ -7,7 +7,7 @@ mod shell;
 mod spool;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_core::file_id::head_hash;
@@ -45,6 +45,7 @@ enum Due {
     Quarantined(BatchId, bool),
     Spooled(BatchId, Vec<Body>, bool),
     Unspooled(BatchId),
+    Written(u64),
 }
 
 struct File {
@@ -98,6 +99,8 @@ pub struct World {
     budget: usize,
     spool: Spool,
     marks: bool,
+    /// Containers whose next write is told.
+    watched: BTreeSet<u64>,
     outcomes: Outcomes,
     clock_base: Duration,
     /// Tell a person everything.
@@ -129,6 +132,7 @@ impl World {
             budget: BUDGETS[0],
             spool: Spool::default(),
             marks: true,
+            watched: BTreeSet::new(),
             outcomes: Outcomes::default(),
             clock_base: Duration::ZERO,
             debug: std::env::var_os("SIM_DEBUG").is_some(),
@@ -345,6 +349,7 @@ impl World {
                 self.event(Event::Spooled { batch, stored });
             }
             Due::Unspooled(batch) => self.unspool(batch),
+            Due::Written(container) => self.event(Event::Written(Self::id(container))),
             Due::Quarantined(batch, stored) => self.event(Event::Quarantined { batch, stored }),
         }
     }
@@ -364,6 +369,13 @@ impl World {
             } => self.read(handle, offset, len, head),
             Action::Close { handle } => self.close(handle),
             Action::List(id) => self.list(Self::container_of(id)),
+            // There are only so many watches.
+            Action::Watch(id) => {
+                if !self.random.one_in(4) {
+                    self.watched.insert(Self::container_of(id));
+                    self.event(Event::Watched(id));
+                }
+            }
             Action::Send { batch, body, .. } => self.send(batch, &body),
             Action::Forget(batch) => self.spool.forget(batch),
             Action::Spool { batch, bodies, .. } => self.spool(batch, bodies),

@@ -50,6 +50,7 @@ impl World {
                 _ => {}
             }
         }
+        self.watched.clear();
         self.spool.killed(&mut self.random);
         self.oracle
             .ledger

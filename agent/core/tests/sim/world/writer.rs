@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_core::stamp;
 
-use super::World;
+use super::{Due, World};
 use crate::oracle::token;
 
 impl World {
@@ -75,6 +75,15 @@ impl World {
         let before = current.map(|inode| self.disk.inodes[&inode].data.len());
         let touched = log.step(&mut self.disk, &mut self.random, self.now.wall);
         let now = log.names.get(&(0, false)).copied();
+        let after = now.map(|inode| self.disk.inodes[&inode].data.len());
+        if (current, before) != (now, after) && self.watched.remove(&container) {
+            // Hints get lost.
+            if !self.random.one_in(8) {
+                let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
+                self.due
+                    .push((self.now.mono + wait, Due::Written(container)));
+            }
+        }
         // A truncated file is another one, with the same inode.
         if let (Some(inode), Some(before)) = (current, before)
             && now == current
