@@ -7,12 +7,14 @@ use std::time::SystemTime;
 
 use agent_core::{BatchId, Outcome};
 use bytes::Bytes;
-use libdeflater::{CompressionLvl, Compressor};
+use flate2::{Compress, Compression, FlushCompress, Status};
 use oci::{ContentEncoding, Error, ErrorKind, LogClient, LogId};
 use tokio::runtime::Handle;
 
-/// The fastest that compresses: level 0 of libdeflate only copies.
-const GZIP_LEVEL: i32 = 1;
+/// gzip's usual window, 32 KiB.
+const WINDOW_BITS: u8 = 15;
+/// Room for a compressed body's head and end.
+const GZIP_BYTES_MIN: usize = 1024;
 
 /// What is kept of a body between attempts, so that they are the same. A plain body is kept by
 /// the core alone: once it is accepted, nobody else holds it, and its memory is used again.
@@ -146,9 +148,7 @@ pub fn seal(body: &Arc<Vec<u8>>, encoding: ContentEncoding) -> Sealed {
 /// What compressing needs, from body to body.
 #[derive(Default)]
 struct Gzip {
-    deflate: Option<Compressor>,
-    /// As long as what the longest body so far may become; written, and so in memory, are only as
-    /// many bytes as a body became.
+    deflate: Option<Compress>,
     out: Vec<u8>,
 }
 
@@ -168,15 +168,20 @@ impl Gzip {
     }
 
     fn compress(&mut self, body: &[u8]) -> Option<Bytes> {
-        let level = CompressionLvl::new(GZIP_LEVEL).ok()?;
-        let new = || Compressor::new(level);
+        let new = || Compress::new_gzip(Compression::fast(), WINDOW_BITS);
         let deflate = self.deflate.get_or_insert_with(new);
-        let bound = deflate.gzip_compress_bound(body.len());
-        if self.out.len() < bound {
-            self.out = vec![0; bound];
+        deflate.reset();
+        self.out.clear();
+        loop {
+            self.out.reserve(body.len() / 4 + GZIP_BYTES_MIN);
+            let done = usize::try_from(deflate.total_in()).ok()?;
+            let rest = body.get(done..)?;
+            match deflate.compress_vec(rest, &mut self.out, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => return Some(Bytes::copy_from_slice(&self.out)),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
         }
-        let len = deflate.gzip_compress(body, &mut self.out).ok()?;
-        self.out.get(..len).map(Bytes::copy_from_slice)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The backlog with `compression = "gzip"`, next to gzip level 1 alone on the same bodies.
+//! The backlog with `compression = "gzip"`, next to gzip level 1 alone on the same bodies: zlib-rs,
+//! which the agent uses, and GNU gzip.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -35,7 +36,7 @@ pub fn measure(bench: &Bench<'_>, spec: Spec, rounds: usize) -> Result<Vec<Figur
     }
     let bytes = bench.sink.bytes();
     finish(agent, bench.sink)?;
-    let (mut own, mut alone) = (Vec::new(), Vec::new());
+    let (mut own, mut alone, mut gnu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         bench.sink.reset(Mode::Discard);
         let mut agent = bench
@@ -47,13 +48,22 @@ pub fn measure(bench: &Bench<'_>, spec: Spec, rounds: usize) -> Result<Vec<Figur
         command.arg("gzip").arg(&bodies);
         let spent = Program::start("gzip", &mut command, &bench.setup.log("gzip"))?.join()?;
         alone.push(mega(corpus.bytes) / spent.cpu.total());
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg("exec gzip -1 < \"$0\" > /dev/null")
+            .arg(&bodies);
+        let spent = Program::start("gzip", &mut command, &bench.setup.log("gzip"))?.join()?;
+        gnu.push(mega(corpus.bytes) / spent.cpu.total());
     }
     fs::remove_file(bodies)?;
     let name = format!("gzip/{}", spec.shape.name());
     let own = Figure::new(format!("{name}/agent"), "MB per CPU second", own);
     let alone = Figure::new(format!("{name}/gzip-1-alone"), "MB per CPU second", alone);
+    let gnu = Figure::new(format!("{name}/gnu-gzip-1"), "MB per CPU second", gnu);
     let share = Figure::ratio(format!("{name}/share-of-gzip"), &own, &alone);
-    Ok(vec![own, alone, share])
+    let times = Figure::ratio(format!("{name}/times-gnu-gzip"), &own, &gnu);
+    Ok(vec![own, alone, gnu, share, times])
 }
 
 /// The bodies that the agent makes of the corpus, one behind the other, each with its length.
