@@ -62,6 +62,10 @@ pub struct Snapshot {
     pub evicted_bytes: u64,
     /// inotify watches everything.
     pub watch_whole: bool,
+    /// Every folder that was there at the start was looked into.
+    pub has_looked: bool,
+    /// Why nothing can be signed yet.
+    pub sign_in: Option<String>,
 }
 
 /// The state in four numbers.
@@ -85,6 +89,8 @@ pub struct Board {
     started: Instant,
     /// Somebody has looked lately.
     was_asked: Arc<AtomicBool>,
+    /// Why nothing can be signed yet.
+    sign_in: Arc<Mutex<Option<String>>>,
 }
 
 impl Board {
@@ -94,7 +100,19 @@ impl Board {
             snapshots: Arc::new(Mutex::new(vec![Snapshot::default(); pipelines])),
             started,
             was_asked: Arc::default(),
+            sign_in: Arc::new(Mutex::new(Some("no credentials yet".to_owned()))),
         }
+    }
+
+    /// There are credentials, or not yet, and why.
+    pub fn signed_in(&self, outcome: Result<(), String>) {
+        let mut sign_in = self.sign_in.lock().unwrap_or_else(PoisonError::into_inner);
+        *sign_in = outcome.err();
+    }
+
+    /// Whether what has to be there before anything is sent is still coming.
+    pub fn is_starting(&self) -> bool {
+        starting(&self.look()).is_some()
     }
 
     /// Replaces what is there of a pipeline.
@@ -125,12 +143,15 @@ impl Board {
     fn look(&self) -> Snapshot {
         self.was_asked.store(true, Ordering::Relaxed);
         let all = self.snapshots().clone();
-        all.into_iter()
-            .reduce(|mut whole, part| {
-                whole.add(part);
-                whole
-            })
-            .unwrap_or_default()
+        let whole = all.into_iter().reduce(|mut whole, part| {
+            whole.add(part);
+            whole
+        });
+        let sign_in = self.sign_in.lock().unwrap_or_else(PoisonError::into_inner);
+        Snapshot {
+            sign_in: sign_in.clone(),
+            ..whole.unwrap_or_default()
+        }
     }
 
     /// What a heartbeat tells; `None` when the loop is stuck.
@@ -252,10 +273,21 @@ fn unready(snapshot: &Snapshot) -> Option<String> {
         });
         return Some(format!("{error}{first}"));
     }
-    snapshot.gauges.denied.then(|| {
+    if snapshot.gauges.denied {
         let error = snapshot.send_error.as_deref().unwrap_or("no reason known");
-        format!("OCI refuses us: {error}")
-    })
+        return Some(format!("OCI refuses us: {error}"));
+    }
+    starting(snapshot)
+}
+
+/// What is not there yet of what has to be before anything is sent. That there is a checkpoint to
+/// go on from is known before anybody can ask.
+fn starting(snapshot: &Snapshot) -> Option<String> {
+    if !snapshot.has_looked {
+        return Some("starting: folders of containers are still to be looked into".to_owned());
+    }
+    let why = snapshot.sign_in.as_ref()?;
+    Some(format!("starting: {why}"))
 }
 
 /// Asks a running agent for `path` over its socket: the HTTP status and the body.

@@ -9,6 +9,7 @@ mod page;
 mod right;
 mod roundtrip;
 mod service;
+mod spool;
 mod state;
 
 use std::path::Path;
@@ -42,6 +43,7 @@ pub fn check(
     host_name(config, &mut report);
     let now = SystemTime::now();
     let is_first_start = state::check(config, &mut report);
+    spool::check(config, &mut report);
     if folder::check(config, &mut report) {
         log::check(config, now, is_first_start, &mut report);
     }

@@ -37,8 +37,8 @@ pub enum Command {
     Run,
     /// Find out before running what would go wrong, and what endangers the logs.
     ///
-    /// Looks at every key of the configuration, Docker's folder of containers, the state folder,
-    /// credentials, endpoint and clock, at each container's log options, and at how much a first
+    /// Looks at every key of the configuration, Docker's folder of containers, the state folder
+    /// and the spool in it, credentials, endpoint and clock, at each container's log options, and at how much a first
     /// start would send. Sends one entry, of type <source.type_prefix>.check, to see that it is
     /// accepted. Run it as the agent itself runs: same user, same mounts. Nothing is changed.
     Check {

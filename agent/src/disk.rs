@@ -66,9 +66,23 @@ impl MinFree {
     /// # Errors
     /// When the disk cannot be asked.
     pub fn shortage(&self, path: &Path) -> io::Result<u64> {
+        let (floor, free) = self.floor_and_free(path)?;
+        Ok(floor.saturating_sub(free))
+    }
+
+    /// Bytes that are free above the floor on the disk that holds `path`.
+    ///
+    /// # Errors
+    /// When the disk cannot be asked.
+    pub fn room(&self, path: &Path) -> io::Result<u64> {
+        let (floor, free) = self.floor_and_free(path)?;
+        Ok(free.saturating_sub(floor))
+    }
+
+    fn floor_and_free(&self, path: &Path) -> io::Result<(u64, u64)> {
         let stat = rustix::fs::statvfs(path)?;
         let floor = self.floor(stat.f_blocks.saturating_mul(stat.f_frsize));
-        Ok(floor.saturating_sub(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        Ok((floor, stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agent_core::ledger::Ledger;
 use agent_core::stats::Stats;
-use agent_core::{Action, BatchId, ContainerId, Event, Now, Outcome, Pipeline, SaveId};
+use agent_core::{Action, BatchId, ContainerId, Event, Now, Pipeline, SaveId};
 use losses::Losses;
 
 use crate::admin::Board;
@@ -24,7 +24,7 @@ use crate::files::bound::Held;
 use crate::forecast::Forecast;
 use crate::quarantine::Quarantine;
 use crate::saving::Save;
-use crate::sender::Sender;
+use crate::sender::{Answered, Sender};
 use crate::shard::Shard;
 use crate::spool::{self, Asking, Usage};
 use crate::watch::{Hint, Sighting, Watch};
@@ -37,8 +37,10 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// What other threads tell the loop.
 pub enum Message {
-    /// An attempt to send ended, with what the service said if it refused the body.
-    Sent(BatchId, Outcome, Option<String>),
+    /// An attempt to send ended.
+    Sent(BatchId, Answered),
+    /// The service was asked the time: its answer, since 1970-01-01.
+    ServiceTime(Option<Duration>),
     /// A checkpoint is on disk, with all losses if there were new ones; or it is not.
     Saved(SaveId, Option<Option<Ledger>>),
     /// The spool did something, and holds so much now.
@@ -97,6 +99,8 @@ struct Agenda {
     status: Duration,
     /// Folders that are to be looked into.
     to_list: BTreeSet<ContainerId>,
+    /// All that there were at the start.
+    has_looked: bool,
     list_at: Duration,
     /// When the status was put up, and what had been counted by then.
     shown: (Duration, Stats),
@@ -172,7 +176,16 @@ impl Engine {
 
     fn take(&mut self, message: Message, agenda: &mut Agenda) {
         match message {
-            Message::Sent(batch, outcome, refusal) => {
+            Message::ServiceTime(date) => self.tell(Event::ServiceTime(date)),
+            Message::Sent(batch, answered) => {
+                let Answered {
+                    outcome,
+                    refusal,
+                    date,
+                } = answered;
+                if date.is_some() {
+                    self.tell(Event::ServiceTime(date));
+                }
                 agenda
                     .refusals
                     .extend(refusal.map(|refusal| (batch, refusal)));
@@ -297,19 +310,21 @@ impl Engine {
                 Action::Watch(id) => self.watch_writes(id),
                 Action::Send { batch, body, .. } => {
                     let outbox = self.outbox.clone();
-                    self.sender.send(batch, body, move |outcome, refusal| {
+                    self.sender.send(batch, body, move |answered| {
                         // The loop has ended when nobody takes it.
-                        let _ = outbox.send(Message::Sent(batch, outcome, refusal));
+                        let _ = outbox.send(Message::Sent(batch, answered));
                     });
                 }
                 Action::Quarantine { batch, body } => self.quarantine(batch, &body, agenda),
                 Action::Spool {
                     batch,
                     containers,
+                    covered,
                     bodies,
                 } => self.ask_spool(spool::Request::Keep {
                     batch,
                     containers,
+                    covered,
                     bodies,
                 }),
                 Action::Unspool(batch) => self.ask_spool(spool::Request::Find(batch)),

@@ -16,9 +16,15 @@ use crate::sender;
 /// The last word of `type`.
 pub const KIND: &str = "heartbeat";
 
-/// Beats until the runtime ends. A beat that is not accepted is not sent again: its absence is the
+/// How often it is seen whether the agent has started.
+const START_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Beats until the runtime ends, once the agent has started. A beat that is not accepted is not sent again: its absence is the
 /// message. An agent that is stuck does not beat.
 pub async fn run(config: Config, every: Duration, client: LogClient, board: Board) {
+    while board.is_starting() {
+        tokio::time::sleep(START_INTERVAL).await;
+    }
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -12,6 +12,7 @@ mod engine;
 mod files;
 mod folder;
 mod forecast;
+mod greeting;
 mod heartbeat;
 mod host;
 mod ledger;

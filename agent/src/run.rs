@@ -25,7 +25,7 @@ use crate::shard::{self, Parts, Shard};
 use crate::spool::{self, Spool};
 use crate::store::{self, Store};
 use crate::watch::Watch;
-use crate::{cpu, heartbeat, host, memory, priority};
+use crate::{cpu, greeting, heartbeat, host, memory, priority};
 
 /// Exit code after a second signal, as a shell gives it for SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -58,6 +58,12 @@ pub fn run(config: &Config) -> Result<()> {
     board.put_up(0, known);
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
     spawn_signals(&runtime, outboxes.clone())?;
+    // Only a line's age is measured by the service's clock.
+    let curious = match config.logging.retention.is_zero() {
+        true => Vec::new(),
+        false => outboxes.clone(),
+    };
+    runtime.spawn(greeting::run(client.clone(), board.clone(), curious));
     if let Some(every) = config.heartbeat {
         let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
         runtime.spawn(beating);
@@ -131,6 +137,7 @@ fn spool(
         let holds = |batch: &&Spooled| of(batch).map_or(shard.index == 0, |id| shard.holds(id));
         let own: Vec<Spooled> = found.iter().filter(holds).cloned().collect();
         spool.assign(shard.index, &own);
+        core.cover(&found);
         core.adopt(&own);
     }
     let pipelines = pipelines.to_vec();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use agent_core::{BatchId, Outcome};
 use bytes::Bytes;
@@ -48,6 +48,23 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// What became of an attempt.
+#[derive(Debug)]
+pub struct Answered {
+    /// What follows from it.
+    pub outcome: Outcome,
+    /// What the service said when it refused the body.
+    pub refusal: Option<String>,
+    /// The service's `Date`, since 1970-01-01.
+    pub date: Option<Duration>,
+}
+
+/// A date as the core counts it.
+pub fn since_epoch(date: SystemTime) -> Duration {
+    date.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
 /// Sends batches on a runtime of its own.
 pub struct Sender {
     runtime: Handle,
@@ -90,13 +107,12 @@ impl Sender {
             .clone()
     }
 
-    /// One attempt; `answer` is called with what became of it, and what the service said when it
-    /// refused the body.
+    /// One attempt; `answer` is called with what became of it.
     pub fn send(
         &mut self,
         batch: BatchId,
         body: Arc<Vec<u8>>,
-        answer: impl FnOnce(Outcome, Option<String>) + Send + 'static,
+        answer: impl FnOnce(Answered) + Send + 'static,
     ) {
         let encoding = self.encoding;
         let known = self.sealed.get(&batch);
@@ -117,6 +133,10 @@ impl Sender {
                 .put_logs(&log_id, bytes, &sealed.sha256, encoding)
                 .await;
             let outcome = result.as_ref().map_or_else(outcome, |_| Outcome::Accepted);
+            let date = match &result {
+                Ok(accepted) => accepted.date,
+                Err(error) => error.date(),
+            };
             let error = result.err().map(|error| error.to_string());
             let mut last = last_error.lock().unwrap_or_else(PoisonError::into_inner);
             match (&*last, &error) {
@@ -130,7 +150,11 @@ impl Sender {
             *last = error;
             drop(last);
             name_expiry(&client, &is_ending);
-            answer(outcome, refusal);
+            answer(Answered {
+                outcome,
+                refusal,
+                date: date.map(since_epoch),
+            });
         });
     }
 

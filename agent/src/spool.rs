@@ -8,13 +8,13 @@
 pub mod segment;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use agent_core::spool::{Body, Spooled, Unspooled};
+use agent_core::spool::{Body, Covered, Spooled, Unspooled};
 use agent_core::{BatchId, ContainerId};
 
 use crate::disk::MinFree;
@@ -24,6 +24,17 @@ pub use worker::{Answer, Asking, Request, start};
 const FOLDER: &str = "spool";
 const NEW: &str = "new";
 const SUFFIX: &str = ".spool";
+
+/// Where it is in a state folder.
+pub fn folder(state: &Path) -> PathBuf {
+    state.join(FOLDER)
+}
+
+/// The name is one of a batch.
+pub fn is_segment(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.and_then(number_of).is_some()
+}
 
 /// What is in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +84,8 @@ pub struct Spool {
     files: BTreeMap<u64, u64>,
     /// Which pipeline's which batch is in which file.
     batches: BTreeMap<(usize, BatchId), u64>,
+    /// Files that turned out to be damaged.
+    damaged: BTreeSet<u64>,
     at: u64,
 }
 
@@ -82,7 +95,7 @@ impl Spool {
     /// # Errors
     /// When the folder cannot be made or read.
     pub fn open(state: &Path, bytes_max: u64, min_free: MinFree) -> io::Result<Self> {
-        let folder = state.join(FOLDER);
+        let folder = folder(state);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&folder)?;
         let mut files = BTreeMap::new();
@@ -98,6 +111,7 @@ impl Spool {
             min_free,
             files,
             batches: BTreeMap::new(),
+            damaged: BTreeSet::new(),
             at: 0,
         })
     }
@@ -115,6 +129,7 @@ impl Spool {
                 containers: ids.filter_map(|id| ContainerId::from_hex(id)).collect(),
                 entries: header.entries(),
                 bytes: usize::try_from(header.bytes()).unwrap_or(usize::MAX),
+                covered: header.covered,
             }
         };
         self.files.keys().map(found).collect()
@@ -143,6 +158,7 @@ impl Spool {
         &mut self,
         whose: (usize, BatchId),
         containers: &[ContainerId],
+        covered: Vec<Covered>,
         bodies: &[Body],
     ) -> Result<(), SpoolError> {
         self.at += 1;
@@ -150,7 +166,7 @@ impl Spool {
             folder: self.folder.clone(),
             source,
         };
-        let file = segment::encode(containers, bodies);
+        let file = segment::encode(containers, covered, bodies);
         let len = file.len() as u64;
         let Usage { bytes, .. } = self.usage();
         if bytes + len > self.bytes_max {
@@ -168,19 +184,18 @@ impl Spool {
         Ok(())
     }
 
-    /// The bodies of a batch. What turns out to be damaged is set aside, with a word.
+    /// The bodies of a batch. What turns out to be damaged stays until it is forgotten.
     pub fn find(&mut self, whose: (usize, BatchId)) -> Unspooled {
         self.at += 1;
         let Some(&number) = self.batches.get(&whose) else {
-            return Unspooled::Damaged;
+            return Unspooled::Damaged(Vec::new());
         };
         let path = self.path(number);
         let file = match fs::read(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::error!("{} is gone", path.display());
-                self.drop(whose);
-                return Unspooled::Damaged;
+                return Unspooled::Damaged(Vec::new());
             }
             Err(error) => {
                 tracing::warn!("{} cannot be read: {error}", path.display());
@@ -195,25 +210,35 @@ impl Spool {
                 Unspooled::Unreadable
             }
             Err(error) => {
-                let containers = segment::header(&*file).unwrap_or_default().containers;
+                let segment::Header {
+                    containers,
+                    covered,
+                    ..
+                } = segment::header(&*file).unwrap_or_default();
                 tracing::error!(?containers, "{}: {error}", path.display());
-                let aside = fs::rename(&path, path.with_extension("damaged"));
-                if let Err(error) = aside {
-                    tracing::warn!("{} cannot be renamed: {error}", path.display());
-                }
-                self.drop(whose);
-                Unspooled::Damaged
+                self.damaged.insert(number);
+                Unspooled::Damaged(covered)
             }
         }
     }
 
-    /// A batch is sent. It may be there again after a power cut: then it is sent again.
+    /// A batch is sent, and may be there again after a power cut: then it is sent again. Or its
+    /// loss is in the ledger: it is set aside for people.
     pub fn forget(&mut self, whose: (usize, BatchId)) {
         self.at += 1;
-        if let Some(number) = self.drop(whose)
-            && let Err(error) = fs::remove_file(self.path(number))
-        {
-            tracing::warn!("{} cannot be removed: {error}", self.path(number).display());
+        let Some(number) = self.drop(whose) else {
+            return;
+        };
+        let path = self.path(number);
+        let done = match self.damaged.remove(&number) {
+            true => fs::rename(&path, path.with_extension("damaged")),
+            false => fs::remove_file(&path),
+        };
+        match done {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("{} cannot be removed: {error}", path.display());
+            }
+            _ => {}
         }
     }
 

@@ -7,7 +7,7 @@ mod harness;
 use std::process::{Command, Output};
 
 use fixtures::docker_log::{DockerLog, Rotation};
-use fixtures::emulator::{Fault, FaultKind};
+use fixtures::emulator::{Fault, FaultKind, Query};
 
 use harness::{BINARY, Harness};
 
@@ -102,6 +102,30 @@ fn t57_one_poison_record_is_quarantined_and_all_others_arrive() {
     );
     let unknown = quarantine(&harness, &["drop", id]);
     assert!(!unknown.status.success());
+    harness.terminate_agent();
+}
+
+#[test]
+fn t57_a_refused_line_at_the_end_of_a_quiet_log_does_not_wait_for_others() {
+    let containers = tempfile::tempdir().unwrap();
+    let mut harness = Harness::new(containers.path(), &["*"]);
+    harness.add_fault(Fault {
+        body_text: Some(POISON.to_owned()),
+        ..Fault::new(FaultKind::Status(400))
+    });
+    let mut log = DockerLog::create(containers.path(), "app", Rotation::NONE).unwrap();
+    log.say(POISON).unwrap();
+    harness.start_agent();
+    harness.wait_for_status("the line in quarantine", |status| {
+        status["lag_bytes"] == 0 && text(&quarantine(&harness, &["list"])).contains("app")
+    });
+    let kinds: Vec<String> = harness
+        .emulator()
+        .entries(&Query::default())
+        .iter()
+        .map(|entry| entry.kind.to_string())
+        .collect();
+    assert_eq!(kinds, ["com.oraclecloud.logging.custom.docker.proof"]);
     harness.terminate_agent();
 }
 

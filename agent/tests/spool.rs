@@ -8,6 +8,7 @@ use std::fs;
 
 use fixtures::docker_log::{DockerLog, Rotation};
 use fixtures::emulator::{Fault, FaultKind};
+use serde_json::json;
 
 use harness::Harness;
 
@@ -30,16 +31,6 @@ fn segments(harness: &Harness) -> usize {
     entries
         .filter(|name| name.to_string_lossy().ends_with(".spool"))
         .count()
-}
-
-/// Waits until the checkpoint knows what is in the spool: after a kill before that, it is told as
-/// lost although it arrives. Without news none is saved, so there is a line more.
-fn wait_for_checkpoint(harness: &Harness, log: &mut DockerLog, lines: &mut Vec<String>) {
-    let path = harness.dir().join("state/checkpoint");
-    let saved = || fs::metadata(&path).and_then(|it| it.modified()).ok();
-    let before = saved();
-    say(log, lines, 1);
-    harness.wait_for_status("a checkpoint", |_| saved() > before);
 }
 
 #[test]
@@ -68,7 +59,6 @@ fn t58_an_outage_in_which_files_and_agents_go_loses_nothing() {
             status["spool"]["batches"].as_u64() > Some(0)
                 && status["containers"][0]["lag_bytes"].as_u64() == Some(0)
         });
-        wait_for_checkpoint(&harness, &mut log, &mut lines);
         harness.kill_agent();
         assert!(segments(&harness) > 0);
     }
@@ -111,17 +101,18 @@ fn t58_a_full_spool_is_told_and_what_fits_no_more_is_held() {
 }
 
 #[test]
-fn t58_a_damaged_segment_is_kept_aside_and_named() {
+fn t58_t67_a_damaged_segment_is_kept_aside_and_in_the_ledger() {
     let containers = tempfile::tempdir().unwrap();
     let mut harness = Harness::new(containers.path(), &["*"]);
     harness.set("limits", "min_free", "\"0\"");
     let mut log = DockerLog::create(containers.path(), "app", SINGLE).unwrap();
     let mut lines = Vec::new();
     harness.add_fault(Fault::new(FaultKind::Status(503)));
-    harness.start_agent();
     say(&mut log, &mut lines, 100);
+    let spooled = fs::metadata(log.path()).unwrap().len();
+    harness.start_agent();
     harness.wait_for_status("all of it is in the spool", |status| {
-        status["spool"]["batches"].as_u64() > Some(0)
+        status["spool"]["batches"].as_u64() == Some(1)
             && status["containers"][0]["lag_bytes"].as_u64() == Some(0)
     });
     harness.kill_agent();
@@ -143,5 +134,25 @@ fn t58_a_damaged_segment_is_kept_aside_and_named() {
         log.contains("the segment is damaged") && log.contains("entries are lost"),
         "{log}"
     );
-    assert!(first.with_extension("damaged").exists());
+    // Once it is in the ledger it is set aside, and not found again.
+    harness.wait_for_status("the segment set aside", |status| {
+        first.with_extension("damaged").exists() && status["spool"]["batches"] == 0
+    });
+    let status = harness.status();
+    let losses = status["losses"].as_array().unwrap();
+    assert_eq!(losses.len(), 1, "{status}");
+    assert_eq!(losses[0]["reason"], "spool_damaged");
+    assert_eq!(losses[0]["name"], "app");
+    assert_eq!(
+        (&losses[0]["from"], &losses[0]["to"]),
+        (&json!(0), &json!(spooled))
+    );
+    assert_eq!(losses[0]["bound"], "at_most");
+    harness.take_in();
+    let marked = format!("bytes 0..{spooled} of log file");
+    assert!(
+        harness.gaps("app").iter().any(|gap| gap.contains(&marked)),
+        "{:?}",
+        harness.gaps("app")
+    );
 }

@@ -86,6 +86,14 @@ impl Client {
         &self.inner.credentials
     }
 
+    /// Has the credentials loaded, a first token included, if they are not yet.
+    ///
+    /// # Errors
+    /// When they cannot be read or had.
+    pub async fn load_credentials(&self) -> Result<()> {
+        self.signer().await.map(|_| ())
+    }
+
     /// Renews the credentials now: files are read again, a new token is asked for. Whether they
     /// differ from before. Requests do this by themselves when a service refuses the present
     /// ones.

@@ -29,6 +29,11 @@ impl Labels {
         Self::with([crate::gap::KIND; 2], source, type_prefix, subject)
     }
 
+    /// Of an entry that shows whether anything is accepted.
+    pub fn proof(source: &str, type_prefix: &str, subject: &str) -> Self {
+        Self::with([crate::pipeline::PROOF; 2], source, type_prefix, subject)
+    }
+
     fn with(kinds: [&str; 2], source: &str, type_prefix: &str, subject: &str) -> Self {
         Self(kinds.map(|kind| {
             let mut label = Vec::new();

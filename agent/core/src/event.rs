@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::loss::Loss;
-use crate::spool::{Body, Unspooled};
+use crate::spool::{Body, Covered, Unspooled};
 
 /// The two clocks, read by the shell just before each call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +223,9 @@ pub enum Event<'a> {
         /// What the spool has of it.
         found: Unspooled,
     },
+    /// The service was asked the time, or answered a request: its `Date`, since 1970-01-01; `None`
+    /// when it did not answer, or said none.
+    ServiceTime(Option<Duration>),
     /// The shell let go of a deleted file at a bound that the operator set: what is not read of it
     /// never will be.
     LetGo(FileHandle),
@@ -316,13 +319,16 @@ pub enum Action {
         batch: BatchId,
         /// Whose entries are in it.
         containers: Vec<ContainerId>,
+        /// What of their logs it holds: to be kept with it.
+        covered: Vec<Covered>,
         /// Its bodies, first to last.
         bodies: Vec<Body>,
     },
     /// Read this batch from the spool and answer with [`Event::Unspooled`]; at most one is under
     /// way.
     Unspool(BatchId),
-    /// The batch is settled: whatever the shell keeps for it can go, in the spool too.
+    /// The batch is settled: whatever the shell keeps for it can go, in the spool too. One that was
+    /// found damaged is set aside there: its loss is in the ledger.
     Forget(BatchId),
     /// Make this checkpoint durable; answer with [`Event::Saved`] or [`Event::SaveFailed`].
     /// At most one is under way.
@@ -348,12 +354,15 @@ pub enum Notice {
         /// Its position (`.n.gz`).
         position: u32,
     },
-    /// The spool did not keep a batch that counts as shipped.
+    /// The spool did not keep a batch that counts as shipped. What is known of whose lines were in
+    /// it is told with [`Notice::Lost`].
     SpoolDamaged {
         /// The batch.
         batch: BatchId,
-        /// Entries in it: all of them are lost.
+        /// Entries in it: all of them are lost, but for those that had arrived.
         entries: u32,
+        /// Nothing is known of whose they are.
+        is_nameless: bool,
     },
     /// A container's log begins here: `resumed` is false for one never seen before.
     Opened {

@@ -3,7 +3,7 @@
 use crate::batch::Labels;
 use crate::entry::{Gap, IdPrefix};
 use crate::escape;
-use crate::loss::Loss;
+use crate::loss::{Loss, LossReason};
 use crate::stamp;
 use crate::tail::{Sink, Tail};
 
@@ -57,6 +57,9 @@ fn text_of(loss: &Loss) -> String {
     } = loss;
     let what = match loss.to {
         Some(to) => format!("lines are missing here: bytes {from}..{to} of log file {generation}"),
+        None if loss.reason == LossReason::SpoolDamaged => {
+            "lines are missing: those of a batch that nobody can read any more".to_owned()
+        }
         None => {
             format!("lines may be missing here: what log file {generation} had from byte {from} on")
         }

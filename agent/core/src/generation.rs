@@ -139,6 +139,22 @@ impl Generation {
         }
     }
 
+    /// An earlier run shipped it so far, and `whole` if nothing more of it is to come.
+    pub(crate) fn ship_to(&mut self, offsets: [u64; 2], whole: bool) {
+        if self.committed != offsets {
+            // Of the line that ends there nothing is known.
+            self.last = None;
+        }
+        (self.committed, self.skip) = (offsets, offsets);
+        self.read = offsets[0].min(offsets[1]);
+        let end = offsets[0].max(offsets[1]);
+        self.size = self.size.max(end);
+        self.sure_size = self.sure_size.max(end);
+        if whole {
+            (self.closed, self.finished, self.sealed) = (true, true, true);
+        }
+    }
+
     /// True when it had been given up.
     pub fn list(&mut self, listed: &Listed) -> bool {
         self.listed = Some(*listed);

@@ -121,6 +121,15 @@ impl InFlight {
         committed
     }
 
+    /// Where a batch of this container begins and ends, and whether all batches in front of it are
+    /// acknowledged. It begins where the one in front of it ends, or at what is committed.
+    pub fn around(&self, batch: BatchId) -> Option<(Option<&Position>, &Position, bool)> {
+        let at = self.queue.iter().position(|it| it.batch == batch)?;
+        let before = at.checked_sub(1).map(|before| &self.queue[before].position);
+        let is_first = self.queue.range(..at).all(|it| it.acked);
+        Some((before, &self.queue[at].position, is_first))
+    }
+
     /// No batch holds entries of this container.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()

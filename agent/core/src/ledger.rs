@@ -25,13 +25,14 @@ pub const DROPPED: &str = "quarantine_dropped";
 /// A reason that this release does not know.
 const OTHER: &str = "other";
 /// All reasons there are in a ledger.
-pub const REASONS: [&str; 8] = [
+pub const REASONS: [&str; 9] = [
     LossReason::ALL[0].as_str(),
     LossReason::ALL[1].as_str(),
     LossReason::ALL[2].as_str(),
     LossReason::ALL[3].as_str(),
     LossReason::ALL[4].as_str(),
     LossReason::ALL[5].as_str(),
+    LossReason::ALL[6].as_str(),
     DROPPED,
     OTHER,
 ];

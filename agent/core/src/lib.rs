@@ -12,6 +12,7 @@ pub mod batch;
 mod bisect;
 pub mod chain;
 pub mod checkpoint;
+mod clock;
 pub mod docker;
 pub mod entry;
 pub mod escape;

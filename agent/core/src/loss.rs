@@ -90,17 +90,20 @@ pub enum LossReason {
     Evicted,
     /// Older than the log's retention: the service would drop it.
     Expired,
+    /// It was in a batch that the spool did not keep.
+    SpoolDamaged,
 }
 
 impl LossReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RotatedAway,
         Self::Removed,
         Self::Truncated,
         Self::Damaged,
         Self::Evicted,
         Self::Expired,
+        Self::SpoolDamaged,
     ];
 
     /// The word used in metrics, logs and the ledger.
@@ -112,6 +115,7 @@ impl LossReason {
             Self::Damaged => "damaged",
             Self::Evicted => "evicted",
             Self::Expired => "expired",
+            Self::SpoolDamaged => "spool_damaged",
         }
     }
 

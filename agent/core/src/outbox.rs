@@ -4,7 +4,7 @@
 mod sealed;
 mod spooling;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::lane::{Lane, Rate, Turns, prompt_memory};
 use crate::limits::BATCH_BYTES_MIN;
 use crate::retry::{Gate, refused_delay};
 use crate::settings::Settings;
-use crate::spool::Body;
+use crate::spool::Covered;
 use sealed::{Busy, Sealed};
 
 const BODY_BYTES_START: usize = 32 * 1024;
@@ -30,8 +30,24 @@ pub enum Sent {
     Settled(Settled),
     /// This entry is refused while others are accepted: it goes to the quarantine.
     Reject(Arc<Vec<u8>>),
-    /// The spool did not keep the batch: so many entries are lost.
-    Damaged(u32),
+    /// The spool did not keep the batch.
+    Damaged(Damaged),
+    /// A single entry is refused again, and nothing was accepted meanwhile: another body is to show
+    /// whether the service takes anything from us.
+    Unproved,
+    /// That body is refused as well.
+    Disproved,
+}
+
+/// A batch that the spool did not keep.
+#[derive(Debug)]
+pub struct Damaged {
+    /// Entries in it.
+    pub entries: u32,
+    /// Whose they are, as far as that is known.
+    pub containers: Vec<ContainerId>,
+    /// What of their logs it held, as far as that is known.
+    pub covered: Vec<Covered>,
 }
 
 /// A batch that is done with.
@@ -156,23 +172,22 @@ impl Outbox {
         if !self.sealed.values().any(|sealed| sealed.lane == lane) {
             self.turns.join(lane);
         }
-        let sealed = Sealed {
-            entries,
-            bytes: body.len(),
-            pieces: VecDeque::from([Body {
-                bytes: Arc::new(body),
-                entries,
-            }]),
-            spooled: false,
-            lane,
-            attempts: 0,
-            busy: Busy::No,
-            not_before: Duration::ZERO,
-            refused_at: None,
-            containers: containers.clone(),
-        };
+        let sealed = Sealed::new(body, entries, lane, containers.clone());
         self.sealed.insert(id, sealed);
         Some((id, containers))
+    }
+
+    /// Takes a body with one entry that shows whether the service takes anything from us, unless
+    /// there is one already.
+    pub fn prove(&mut self, body: Vec<u8>) {
+        if self.sealed.values().any(|sealed| sealed.is_proof) {
+            return;
+        }
+        let id = BatchId(self.next);
+        self.next += 1;
+        let mut sealed = Sealed::new(body, 1, Lane::Prompt, Vec::new());
+        sealed.is_proof = true;
+        self.sealed.insert(id, sealed);
     }
 
     /// A body of this length was not sealed by age.
@@ -277,6 +292,10 @@ impl Outbox {
             Outcome::Accepted => {
                 self.accepted += 1;
                 self.piece_done(batch)
+            }
+            Outcome::Refused if sealed.is_proof => {
+                self.sealed.remove(&batch);
+                Sent::Disproved
             }
             Outcome::Refused => sealed.refuse(now, self.accepted),
             Outcome::Unavailable { .. } | Outcome::Denied => {

@@ -1,15 +1,18 @@
 //! The pipeline: events in, actions out.
 
 mod gap;
+mod proof;
 mod reading;
 mod rescue;
 mod shipping;
+mod unspool;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::event::{Action, Chunk, ContainerId, Event, Notice, Now};
+use crate::clock::Clock;
+use crate::event::{Action, BatchId, Chunk, ContainerId, Event, Notice, Now, SaveId};
 use crate::follow::{Follow, Reading};
 use crate::lane::{Lane, prompt_memory};
 use crate::limits;
@@ -20,6 +23,7 @@ use crate::settings::Settings;
 use crate::spool::Rescue;
 use crate::stamp;
 use crate::stats::{ContainerStatus, Gauges, Stats};
+pub(crate) use proof::KIND as PROOF;
 
 /// One pipeline: some containers, their batches in flight, one checkpoint.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ pub struct Pipeline {
     saver: Saver,
     schedule: Schedule,
     rescue: Rescue,
+    /// Batches that the spool did not keep, and the checkpoint with which that is in the ledger.
+    damaged: Vec<(SaveId, BatchId)>,
+    clock: Clock,
     /// Those with files to be identified.
     unidentified: BTreeSet<ContainerId>,
     reading: Option<(ContainerId, Reading)>,
@@ -92,6 +99,8 @@ impl Pipeline {
         Self {
             outbox: Outbox::new(&settings),
             rescue: Rescue::new(settings.spool),
+            damaged: Vec::new(),
+            clock: Clock::default(),
             settings,
             state,
             follows: BTreeMap::new(),
@@ -135,10 +144,11 @@ impl Pipeline {
             Event::Quarantined { batch, stored } => {
                 self.stats.quarantined += u64::from(stored);
                 let sent = self.outbox.quarantined(now.mono, batch, stored);
-                self.settle_batch(now.mono, batch, sent);
+                self.settle_batch(now, batch, sent);
             }
             Event::Spooled { batch, stored } => self.spooled(now, batch, stored),
             Event::Unspooled { batch, found } => self.unspooled(now, batch, found),
+            Event::ServiceTime(date) => self.clock.note(now, date),
             Event::LetGo(handle) => {
                 self.follows
                     .values_mut()
@@ -150,19 +160,7 @@ impl Pipeline {
                 }
             }
             Event::Written(id) => self.written(now, id),
-            Event::Saved(id) => {
-                self.stats.saves += 1;
-                self.saver.saved(id);
-                let gated =
-                    |follow: &Follow| follow.tail.chain.cursor().is_some_and(|g| g.gate.is_some());
-                let waiting: Vec<_> = self
-                    .follows
-                    .iter()
-                    .filter(|(_, f)| gated(f))
-                    .map(|(&id, _)| id)
-                    .collect();
-                waiting.into_iter().for_each(|id| self.schedule.enqueue(id));
-            }
+            Event::Saved(id) => self.saved(id),
             Event::SaveFailed(id) => {
                 self.stats.saves_failed += 1;
                 self.saver.failed(now.mono, id);
@@ -173,6 +171,20 @@ impl Pipeline {
             }
             Event::Tick => {}
         }
+    }
+
+    fn saved(&mut self, id: SaveId) {
+        self.stats.saves += 1;
+        self.saver.saved(id);
+        self.set_damaged_aside(id);
+        let gated = |follow: &Follow| follow.tail.chain.cursor().is_some_and(|g| g.gate.is_some());
+        let waiting: Vec<_> = self
+            .follows
+            .iter()
+            .filter(|(_, f)| gated(f))
+            .map(|(&id, _)| id)
+            .collect();
+        waiting.into_iter().for_each(|id| self.schedule.enqueue(id));
     }
 
     /// The next thing to do, if any.
@@ -205,7 +217,7 @@ impl Pipeline {
             if self.read_in_need(now) {
                 continue;
             }
-            if self.draining {
+            if self.draining || self.reads_at().is_some_and(|at| now.mono < at) {
                 return None;
             }
             let bulk = !self.is_full(Lane::Bulk);
@@ -233,7 +245,8 @@ impl Pipeline {
         let timer = self
             .schedule
             .deadline()
-            .filter(|_| !self.draining && !self.is_full(Lane::Prompt));
+            .filter(|_| !self.draining && !self.is_full(Lane::Prompt))
+            .map(|due| due.max(self.reads_at().unwrap_or_default()));
         let busy = self.draining || !self.outbox.is_empty() || self.is_full(Lane::Bulk);
         let rescue = busy.then(|| self.rescue.deadline());
         [
@@ -329,6 +342,13 @@ impl Pipeline {
                 bulk > max.saturating_sub(kept + reserve) && self.outbox.has_sealed(lane)
             }
         }
+    }
+
+    /// What is too old for the service is known by its clock only: a moment is spent on waiting for
+    /// its first answer, until when nothing is read.
+    fn reads_at(&self) -> Option<Duration> {
+        let is_asked = !self.settings.retention.is_zero();
+        self.clock.wait_until().filter(|_| is_asked)
     }
 
     fn may_read(&self, lane: Lane) -> bool {

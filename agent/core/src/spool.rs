@@ -1,12 +1,17 @@
 //! Lines that are about to be lost while the service does not take them: their batches go to the
 //! spool on disk, and count as shipped once they are there.
 
+mod covered;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{BatchId, ContainerId};
 use crate::follow::Follow;
+pub use crate::inflight::GroupMark;
+pub(crate) use covered::unknown;
+pub use covered::{Covered, CoveredFile};
 
 /// A container is helped when nothing of it was committed for so long.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -37,6 +42,8 @@ pub struct Spooled {
     pub entries: u32,
     /// Length of its bodies, as they are sent.
     pub bytes: usize,
+    /// What of their logs it holds.
+    pub covered: Vec<Covered>,
 }
 
 /// What was found of a batch in the spool.
@@ -46,8 +53,8 @@ pub enum Unspooled {
     Found(Vec<Body>),
     /// It cannot be read now: worth another try.
     Unreadable,
-    /// Its bytes are not what was written, and never will be.
-    Damaged,
+    /// Its bytes are not what was written, and never will be: what it held, if that can be read.
+    Damaged(Vec<Covered>),
 }
 
 /// Which containers are about to lose lines, and when to look again.

@@ -9,6 +9,13 @@ pub fn run(data: &[u8]) {
     let crc = crc32fast::hash(data);
     let first = format!("platform-agent spool 1 {crc:08x} {}\n", data.len());
     check(&[first.as_bytes(), data].concat());
+    let end = data.iter().position(|&byte| byte == b'\n');
+    let index = crc32fast::hash(end.map_or(data, |end| &data[..=end]));
+    let first = format!(
+        "platform-agent spool 2 {crc:08x} {} {index:08x}\n",
+        data.len()
+    );
+    check(&[first.as_bytes(), data].concat());
 }
 
 fn check(file: &[u8]) {
@@ -20,8 +27,10 @@ fn check(file: &[u8]) {
     assert_eq!(said.bytes(), bytes as u64);
     let entries = bodies.iter().map(|body| body.entries);
     assert_eq!(said.entries(), entries.fold(0, u32::saturating_add));
-    let again = encode(&[], &bodies);
+    let again = encode(&[], said.covered.clone(), &bodies);
     let read = decode(&again).expect("our own");
+    let index = header(&*again).expect("our own");
+    assert!(index.covered == said.covered || index.covered.is_empty());
     assert!(
         read.iter()
             .map(|body| &body.bytes)

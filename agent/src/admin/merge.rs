@@ -24,6 +24,9 @@ impl Snapshot {
             held_bytes,
             evicted_bytes,
             watch_whole,
+            has_looked,
+            // Of all of them.
+            sign_in: _,
         } = other;
         self.at = self.at.min(at);
         self.stats += stats;
@@ -46,5 +49,6 @@ impl Snapshot {
         self.held_bytes += held_bytes;
         self.evicted_bytes += evicted_bytes;
         self.watch_whole &= watch_whole;
+        self.has_looked &= has_looked;
     }
 }

@@ -3,7 +3,7 @@
 use agent_core::ledger::Count;
 use serde_json::json;
 
-use super::{Snapshot, unready};
+use super::{Snapshot, starting, unready};
 use crate::ledger;
 
 /// Losses that the status shows one by one.
@@ -108,6 +108,7 @@ pub fn status(snapshot: &Snapshot) -> String {
         "uptime_seconds": snapshot.at.as_secs(),
         "ready": unready(snapshot).is_none(),
         "unready_reason": unready(snapshot),
+        "starting": starting(snapshot).is_some(),
         "send_error": snapshot.send_error,
         "accepted_entries": stats.accepted_entries,
         "accepted_bytes": stats.accepted_bytes,

@@ -70,7 +70,11 @@ fn writable(dir: &Path) -> Finding {
     Finding::new(Verdict::Ok, CHECK, shown, what).seen(free(there))
 }
 
-fn try_write(dir: &Path) -> io::Result<()> {
+/// Writes and syncs a file there, and removes it.
+///
+/// # Errors
+/// When that is not possible.
+pub fn try_write(dir: &Path) -> io::Result<()> {
     let path = dir.join(format!(".platform-agent-check.{}", std::process::id()));
     let mut file = File::options()
         .write(true)

@@ -100,6 +100,7 @@ impl Engine {
             self.list(id, agenda);
         }
         agenda.list_at = self.started.elapsed() + LIST_SLICE;
+        agenda.has_looked |= agenda.scans > 0 && agenda.to_list.is_empty();
     }
 
     /// Containers whose folders changed since they were listed; now and then all of them.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_core::ledger::{Ledger, Record};
-use agent_core::{FileHandle, Loss, stamp};
+use agent_core::{Bound, FileHandle, Loss, LossReason, stamp};
 
 /// Losses as far as they are known here.
 #[derive(Debug, Default)]
@@ -33,6 +33,29 @@ impl Losses {
     /// The core tells of one.
     pub fn tell(&mut self, loss: &Loss, wall: Duration) {
         let record = Record::new(loss, &stamp::from_wall(wall));
+        self.all.add(record.clone());
+        self.told.add(record);
+    }
+
+    /// A batch in the spool is lost, and nobody knows whose lines were in it.
+    pub fn tell_segment(&mut self, number: u64, wall: Duration) {
+        let bound = Bound {
+            may_be_more: true,
+            may_be_less: true,
+        };
+        let record = Record {
+            container: String::new(),
+            name: format!("(a batch in the spool, {number:016x})"),
+            generation: format!("{number:x}"),
+            from: 0,
+            to: None,
+            bound: bound.as_str().to_owned(),
+            reason: LossReason::SpoolDamaged.as_str().to_owned(),
+            told_at: stamp::from_wall(wall),
+            last_time: String::new(),
+            first_lost_time: String::new(),
+            next_time: String::new(),
+        };
         self.all.add(record.clone());
         self.told.add(record);
     }

@@ -83,11 +83,21 @@ impl Engine {
                     "a compressed log file is damaged"
                 );
             }
-            Notice::SpoolDamaged { batch, entries } => tracing::error!(
-                segment = batch.0,
+            Notice::SpoolDamaged {
+                batch,
                 entries,
-                "entries are lost: the spool did not keep them"
-            ),
+                is_nameless,
+            } => {
+                let (segment, wall) = (batch.0, self.now().wall);
+                tracing::error!(
+                    segment,
+                    entries,
+                    "entries are lost: the spool did not keep them"
+                );
+                if *is_nameless {
+                    self.losses.tell_segment(segment, wall);
+                }
+            }
             Notice::Opened { .. } => {}
         }
     }
@@ -127,6 +137,8 @@ impl Engine {
             containers_error: agenda.containers_error.clone(),
             open_files: self.files.open_count(),
             watch_whole: self.watch.as_ref().is_some_and(Watch::is_whole),
+            has_looked: agenda.has_looked,
+            sign_in: None,
         };
         self.board.put_up(self.shard.index, snapshot);
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use agent_core::spool::{Body, Unspooled};
+use agent_core::spool::{Body, Covered, Unspooled};
 use agent_core::{BatchId, ContainerId};
 
 use super::{Spool, SpoolError, Usage};
@@ -17,6 +17,8 @@ pub enum Request {
         batch: BatchId,
         /// Whose entries are in it.
         containers: Vec<ContainerId>,
+        /// What of their logs it holds.
+        covered: Vec<Covered>,
         /// Its bodies.
         bodies: Vec<Body>,
     },
@@ -62,8 +64,12 @@ fn work(spool: &mut Spool, inbox: &Receiver<Asking>, tell: impl Fn(usize, Answer
             Request::Keep {
                 batch,
                 containers,
+                covered,
                 bodies,
-            } => Answer::Kept(batch, spool.keep((pipeline, batch), &containers, &bodies)),
+            } => {
+                let kept = spool.keep((pipeline, batch), &containers, covered, &bodies);
+                Answer::Kept(batch, kept)
+            }
             Request::Find(batch) => Answer::Found(batch, spool.find((pipeline, batch))),
             Request::Forget(batch) => {
                 spool.forget((pipeline, batch));

@@ -27,6 +27,8 @@ pub struct Sealed {
     /// Bodies accepted when the service last refused a single entry of it.
     pub refused_at: Option<u64>,
     pub containers: Vec<ContainerId>,
+    /// It is sent to see whether anything is accepted.
+    pub is_proof: bool,
 }
 
 /// What is going on with a batch.
@@ -44,6 +46,28 @@ pub enum Busy {
 }
 
 impl Sealed {
+    /// A body that was just closed.
+    pub fn new(body: Vec<u8>, entries: u32, lane: Lane, containers: Vec<ContainerId>) -> Self {
+        let bytes = body.len();
+        let body = Body {
+            bytes: Arc::new(body),
+            entries,
+        };
+        Self {
+            pieces: VecDeque::from([body]),
+            spooled: false,
+            lane,
+            entries,
+            bytes,
+            attempts: 0,
+            busy: Busy::No,
+            not_before: Duration::ZERO,
+            refused_at: None,
+            containers,
+            is_proof: false,
+        }
+    }
+
     /// Another body was accepted since a single entry was refused: time to see which it is.
     pub fn is_proved(&self, accepted: u64) -> bool {
         self.refused_at.is_some_and(|at| at < accepted)
@@ -62,7 +86,8 @@ impl Sealed {
     /// The service refused the first piece: its halves are tried next. A single entry goes to the
     /// quarantine if it is refused, another body is accepted, and it is refused again: as long as
     /// the service takes nothing from us, the fault is not in the entry (the log's id, say), and
-    /// everything would end there.
+    /// everything would end there. Where no other body comes by itself, one is asked for
+    /// ([`Sent::Unproved`]) when a single entry is refused for the second time.
     pub fn refuse(&mut self, now: Duration, accepted: u64) -> Sent {
         let Some(piece) = self.pieces.pop_front() else {
             return Sent::Open;
@@ -90,6 +115,9 @@ impl Sealed {
         if self.attempts >= tried {
             self.not_before = now + refused_delay(1 + self.attempts - tried);
         }
-        Sent::Open
+        match self.attempts > tried {
+            true => Sent::Unproved,
+            false => Sent::Open,
+        }
     }
 }

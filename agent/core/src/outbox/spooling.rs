@@ -4,35 +4,35 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::sealed::{Busy, Sealed};
-use super::{Outbox, Sent};
+use super::{Damaged, Outbox, Sent};
 use crate::event::{Action, BatchId, ContainerId};
 use crate::lane::Lane;
 use crate::retry::refused_delay;
-use crate::spool::{Spooled, Unspooled};
+use crate::spool::{Covered, Spooled, Unspooled};
 
 impl Outbox {
     /// Batches of an earlier run that the spool has: older than all others.
     pub fn adopt(&mut self, spooled: &[Spooled]) {
         for found in spooled {
             self.next = self.next.max(found.batch.0 + 1);
+            let containers = found.containers.clone();
             let sealed = Sealed {
                 pieces: VecDeque::new(),
                 spooled: true,
-                lane: Lane::Bulk,
-                entries: found.entries,
                 bytes: found.bytes,
-                attempts: 0,
-                busy: Busy::No,
-                not_before: Duration::ZERO,
-                refused_at: None,
-                containers: found.containers.clone(),
+                ..Sealed::new(Vec::new(), found.entries, Lane::Bulk, containers)
             };
             self.sealed.insert(found.batch, sealed);
         }
     }
 
-    /// The oldest batch in memory that is `wanted` in the spool; one at a time.
-    pub fn spool(&mut self, wanted: impl Fn(&[ContainerId]) -> bool) -> Option<Action> {
+    /// The oldest batch in memory that is `wanted` in the spool; one at a time. `covered` says what
+    /// of its containers' logs it holds.
+    pub fn spool(
+        &mut self,
+        wanted: impl Fn(&[ContainerId]) -> bool,
+        covered: impl Fn(BatchId, &[ContainerId]) -> Vec<Covered>,
+    ) -> Option<Action> {
         if self.sealed.values().any(|it| it.busy == Busy::Spooling) {
             return None;
         }
@@ -44,6 +44,7 @@ impl Outbox {
         Some(Action::Spool {
             batch,
             containers: sealed.containers.clone(),
+            covered: covered(batch, &sealed.containers),
             bodies: sealed.pieces.iter().cloned().collect(),
         })
     }
@@ -78,13 +79,21 @@ impl Outbox {
         match found {
             Unspooled::Found(bodies) if !bodies.is_empty() => sealed.pieces = bodies.into(),
             Unspooled::Unreadable => sealed.not_before = now + refused_delay(1),
-            Unspooled::Found(_) | Unspooled::Damaged => {
-                let entries = sealed.entries;
-                self.sealed.remove(&batch);
-                return Sent::Damaged(entries);
-            }
+            Unspooled::Found(_) => return self.damaged(batch, Vec::new()),
+            Unspooled::Damaged(covered) => return self.damaged(batch, covered),
         }
         Sent::Open
+    }
+
+    fn damaged(&mut self, batch: BatchId, covered: Vec<Covered>) -> Sent {
+        match self.sealed.remove(&batch) {
+            Some(sealed) => Sent::Damaged(Damaged {
+                entries: sealed.entries,
+                containers: sealed.containers,
+                covered,
+            }),
+            None => Sent::Open,
+        }
     }
 
     /// There is room for a batch from the spool. One is always let in, or nothing would go on when

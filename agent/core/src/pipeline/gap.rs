@@ -26,7 +26,7 @@ impl Pipeline {
         self.report(expired.map(Notice::Lost));
     }
 
-    fn mark_gaps(&mut self, now: Now, id: ContainerId, lost: &[Loss]) {
+    pub(super) fn mark_gaps(&mut self, now: Now, id: ContainerId, lost: &[Loss]) {
         let Some(follow) = self.follows.get(&id) else {
             return;
         };

@@ -5,19 +5,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Pipeline;
-use crate::event::{Action, BatchId, ContainerId, Notice, Now};
+use crate::event::{Action, BatchId, ContainerId, Now};
 use crate::follow::Follow;
 use crate::lane::Lane;
-use crate::outbox::Sent;
 use crate::planted::Bug;
-use crate::spool::{SPOOL_AGE, Spooled, Unspooled};
+use crate::spool::SPOOL_AGE;
 
 impl Pipeline {
-    /// Takes over what an earlier run left in the spool, before anything else happens.
-    pub fn adopt(&mut self, spooled: &[Spooled]) {
-        self.outbox.adopt(spooled);
-    }
-
     /// Sees who is in need, now and then, and asks for the next batch to be spooled.
     pub(super) fn rescue(&mut self, now: Now) -> Option<Action> {
         let idle = self.outbox.is_empty() && !self.is_full(Lane::Bulk) && !self.draining;
@@ -45,10 +39,18 @@ impl Pipeline {
         if self.outbox.has_slot(Lane::Bulk) {
             return None;
         }
-        let rescue = &self.rescue;
-        let action = self
-            .outbox
-            .spool(|containers| rescue.wants(now.mono, containers))?;
+        let (rescue, follows) = (&self.rescue, &self.follows);
+        let action = self.outbox.spool(
+            |containers| rescue.wants(now.mono, containers),
+            |batch, containers| {
+                let of = |id| {
+                    follows
+                        .get(id)
+                        .and_then(|follow: &Follow| follow.covered(batch))
+                };
+                containers.iter().filter_map(of).collect()
+            },
+        )?;
         if Bug::SpoolEarly.is_planted()
             && let Action::Spool {
                 batch, containers, ..
@@ -119,16 +121,6 @@ impl Pipeline {
             false => self.rescue.refused(now.mono),
         }
         self.commit_batch(now.mono, batch, &containers);
-    }
-
-    pub(super) fn unspooled(&mut self, now: Now, batch: BatchId, found: Unspooled) {
-        let sent = self.outbox.unspooled(now.mono, batch, found);
-        if let Sent::Damaged(entries) = sent {
-            self.stats.losses += 1;
-            self.stats.spool_lost_entries += u64::from(entries);
-            let notice = Notice::SpoolDamaged { batch, entries };
-            self.actions.push_back(Action::Report(notice));
-        }
     }
 
     /// After [`crate::Event::Drain`]: nothing is in need any more that could still be helped.

@@ -19,12 +19,8 @@ impl Pipeline {
         id: ContainerId,
         write: impl FnOnce(&mut Tail, &mut Sink<'_>) -> T,
     ) -> Option<T> {
+        let retention_cutoff = self.retention_cutoff(now);
         let follow = self.follows.get_mut(&id)?;
-        let retention = self.settings.retention;
-        let retention_cutoff = match retention.is_zero() || retention > now.wall {
-            true => String::new(),
-            false => stamp::from_wall(now.wall - retention),
-        };
         let lane = follow.lane;
         let batch_bytes_max = self.outbox.bytes_max(lane);
         let open = &mut self.outbox.open[lane as usize].batch;
@@ -53,6 +49,14 @@ impl Pipeline {
             self.outbox.open[lane as usize].touch(id);
         }
         Some(result)
+    }
+
+    /// Lines before this the service drops; empty while that is not known.
+    fn retention_cutoff(&self, now: Now) -> String {
+        let retention = self.settings.retention;
+        let time = self.clock.time(now).filter(|_| !retention.is_zero());
+        let cutoff = time.and_then(|time| time.checked_sub(retention));
+        cutoff.map_or_else(String::new, stamp::from_wall)
     }
 
     /// When the open body of a lane is due: its first line may have been written right behind the
@@ -164,12 +168,14 @@ impl Pipeline {
             outcome => outcome,
         };
         let sent = self.outbox.sent(now.mono, batch, outcome);
-        self.settle_batch(now.mono, batch, sent);
+        self.settle_batch(now, batch, sent);
     }
 
-    pub(super) fn settle_batch(&mut self, now: Duration, batch: BatchId, sent: Sent) {
+    pub(super) fn settle_batch(&mut self, now: Now, batch: BatchId, sent: Sent) {
         let settled = match sent {
             Sent::Open | Sent::Damaged(_) => return,
+            Sent::Unproved => return self.prove(now),
+            Sent::Disproved => return self.actions.push_back(Action::Forget(batch)),
             Sent::Reject(body) => {
                 self.actions.push_back(Action::Quarantine { batch, body });
                 return;
@@ -180,7 +186,7 @@ impl Pipeline {
         self.stats.accepted_entries += u64::from(settled.entries);
         self.stats.accepted_bytes += settled.bytes as u64;
         self.actions.push_back(Action::Forget(batch));
-        self.commit_batch(now, batch, &settled.containers);
+        self.commit_batch(now.mono, batch, &settled.containers);
     }
 
     /// The batch is accepted, in quarantine or in the spool.

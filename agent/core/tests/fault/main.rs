@@ -12,6 +12,7 @@ mod delivery;
 mod fairness;
 mod identity;
 mod life;
+mod limit;
 mod outage;
 mod quiet;
 mod rotation;

@@ -159,13 +159,101 @@ fn t58_a_segment_that_the_disk_did_not_keep_is_told_and_the_rest_goes_on() {
     (0..10).for_each(|_| shell.pass(SECOND));
     assert!(shell.spool.segments.len() > 2);
     let (lost, bodies) = shell.spool.segments.pop_first().unwrap();
+    let files = shell.spool.covered[&lost][0].files.clone();
+    let ranges: Vec<_> = files
+        .iter()
+        .filter(|file| file.from != file.to)
+        .map(|file| (file.from[0], Some(file.to[0]), "spool_damaged"))
+        .collect();
+    assert!(!ranges.is_empty());
+    // It is killed before the loss is in the ledger: the next one finds it again.
+    shell.saves = false;
     comes_back(&mut shell);
+    (0..40).for_each(|_| shell.pass(SECOND));
+    assert_eq!(shell.losses(), ranges);
+    assert!(
+        shell.spool.covered.contains_key(&lost),
+        "forgotten too soon"
+    );
+    shell.kill();
+    shell.notices.clear();
+    shell.saves = true;
+    shell.spool.segments.insert(lost, Vec::new());
+    shell.start();
     shell.settle();
     let entries: u32 = bodies.iter().map(|body| body.entries).sum();
-    let told = |notice: &&Notice| matches!(notice, Notice::SpoolDamaged { batch, entries: n } if (*batch, *n) == (lost, entries));
+    let told = |notice: &&Notice| matches!(notice, Notice::SpoolDamaged { batch, is_nameless: false, .. } if *batch == lost);
     assert_eq!(shell.notices.iter().filter(told).count(), 1);
+    assert_eq!(shell.losses(), ranges);
     assert_eq!(shell.lines(0).len(), 300 - entries as usize);
-    assert!(shell.spool.segments.is_empty());
+    assert!(shell.spool.segments.is_empty() && shell.spool.covered.is_empty());
+}
+
+#[test]
+fn t58_t67_of_a_segment_whose_index_is_gone_the_containers_are_told() {
+    let mut shell = outage(1);
+    write(&mut shell, 1, 0..30);
+    (0..10).for_each(|_| shell.pass(SECOND));
+    let (lost, _) = shell.spool.segments.pop_first().unwrap();
+    shell.spool.covered.remove(&lost);
+    comes_back(&mut shell);
+    // Which also waits for its marker.
+    shell.settle();
+    assert_eq!(shell.losses(), [(0, None, "spool_damaged")]);
+}
+
+#[test]
+fn t58_t67_killed_before_a_checkpoint_knows_what_the_spool_has_nothing_is_told_as_lost() {
+    for files_max in [1, 2] {
+        let mut shell = outage(files_max);
+        print(&mut shell, 0, 0..10, LEN);
+        shell.list(0);
+        shell.pass(SECOND);
+        shell.pass(SECOND);
+        // From here on the checkpoint stays what it is.
+        shell.saves = false;
+        write(&mut shell, files_max, 1..20);
+        (0..10).for_each(|_| shell.pass(SECOND));
+        assert!(shell.spool.segments.len() > 2);
+        let gauges = shell.pipeline.as_ref().unwrap().gauges();
+        shell.kill();
+        shell.saves = true;
+        comes_back(&mut shell);
+        shell.start();
+        shell.settle();
+        assert_eq!(shell.losses(), [], "max-file={files_max}, {gauges:?}");
+        assert_lines(&shell, 0, 0..200, LEN);
+        assert!(shell.spool.segments.is_empty());
+    }
+}
+
+#[test]
+fn t58_a_batch_behind_one_that_was_under_way_is_not_taken_for_all_before_it() {
+    let mut shell = outage(1);
+    // The first request is never answered, and what comes behind it goes to the spool.
+    shell.reply = None;
+    print(&mut shell, 0, 0..10, LEN);
+    shell.list(0);
+    (0..2).for_each(|_| shell.pass(SECOND));
+    assert_eq!(shell.unanswered.len(), 1);
+    shell.saves = false;
+    shell.reply = Some(Outcome::Unavailable { retry_after: None });
+    print(&mut shell, 0, 10..20, LEN);
+    shell.rotate(0, 1, false);
+    shell.list(0);
+    (0..20).for_each(|_| shell.pass(SECOND));
+    assert!(!shell.spool.segments.is_empty());
+    let size = (0..20)
+        .map(|n| crate::pieces(n, LEN).concat().len() as u64)
+        .sum();
+    shell.kill();
+    shell.saves = true;
+    comes_back(&mut shell);
+    shell.start();
+    shell.settle();
+    // The first ten are gone with the agent, and told.
+    assert_lines(&shell, 0, 10..20, LEN);
+    assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")]);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_core::file_id::head_hash;
-use agent_core::spool::Body;
 use agent_core::{
     Action, BatchId, ContainerId, Event, Loss, Notice, Now, Outcome, Pipeline, SaveId, stamp,
 };
@@ -19,7 +18,7 @@ use agent_core::{
 use crate::docker::{Disk, Log};
 use crate::oracle::{Oracle, Summary};
 use crate::random::Random;
-use spool::Spool;
+use spool::{Segment, Spool};
 
 const START: Duration = Duration::from_secs(1_795_000_000);
 /// Room for everything, or hardly more than for the body that is being built.
@@ -43,7 +42,7 @@ enum Due {
     Sent(BatchId, Outcome),
     Saved(SaveId, Vec<u8>, Vec<Loss>, bool),
     Quarantined(BatchId, bool),
-    Spooled(BatchId, Vec<Body>, bool),
+    Spooled(BatchId, Segment, bool),
     Unspooled(BatchId),
     Written(u64),
 }
@@ -339,12 +338,11 @@ impl World {
                 self.oracle.ledger.give_back(losses);
                 self.event(Event::SaveFailed(id));
             }
-            Due::Spooled(batch, bodies, stored) => {
+            Due::Spooled(batch, segment, stored) => {
                 if stored {
-                    bodies
-                        .iter()
-                        .for_each(|body| self.oracle.promise(&body.bytes));
-                    self.spool.segments.insert(batch, bodies);
+                    let bodies = segment.bodies.iter();
+                    bodies.for_each(|body| self.oracle.promise(&body.bytes));
+                    self.spool.segments.insert(batch, segment);
                 }
                 self.event(Event::Spooled { batch, stored });
             }
@@ -378,7 +376,7 @@ impl World {
             }
             Action::Send { batch, body, .. } => self.send(batch, &body),
             Action::Forget(batch) => self.spool.forget(batch),
-            Action::Spool { batch, bodies, .. } => self.spool(batch, bodies),
+            action @ Action::Spool { .. } => self.spool(action),
             Action::Unspool(batch) => {
                 let wait = Duration::from_millis(self.random.pick(&[0, 5, 400]));
                 self.due.push((self.now.mono + wait, Due::Unspooled(batch)));

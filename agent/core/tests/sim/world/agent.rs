@@ -44,8 +44,8 @@ impl World {
                         false => self.oracle.ledger.store_alone(losses),
                     }
                 }
-                Due::Spooled(batch, bodies, true) if self.random.one_in(2) => {
-                    self.spool.segments.insert(batch, bodies);
+                Due::Spooled(batch, segment, true) if self.random.one_in(2) => {
+                    self.spool.segments.insert(batch, segment);
                 }
                 _ => {}
             }
@@ -89,6 +89,7 @@ impl World {
             Some(checkpoint) => Pipeline::resume(settings, checkpoint).expect("our own checkpoint"),
             None => Pipeline::new(settings, self.random.next(), self.now.wall),
         };
+        pipeline.cover(&self.spool.found());
         pipeline.adopt(&self.spool.found());
         self.pipeline = Some(pipeline);
         self.list_all();
