@@ -58,16 +58,7 @@ pub fn run(config: &Config) -> Result<()> {
     board.put_up(0, known);
     admin::serve(&config.admin, &board).context("the admin endpoint cannot be opened")?;
     spawn_signals(&runtime, outboxes.clone())?;
-    // Only a line's age is measured by the service's clock.
-    let curious = match config.logging.retention.is_zero() {
-        true => Vec::new(),
-        false => outboxes.clone(),
-    };
-    runtime.spawn(greeting::run(client.clone(), board.clone(), curious));
-    if let Some(every) = config.heartbeat {
-        let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
-        runtime.spawn(beating);
-    }
+    spawn_own_words(config, &runtime, &client, &board, &outboxes);
     let spool = spool(config, &mut cores, &outboxes)?;
     let mut ledger = Some(ledger);
     tracing::info!(
@@ -349,6 +340,26 @@ fn watch(config: &Config, outbox: &mpsc::Sender<Message>) -> Option<Watch> {
             tracing::warn!("no inotify ({error}): containers are found by scans only");
             None
         }
+    }
+}
+
+/// What is said to the service besides lines: at the start, and by the heart.
+fn spawn_own_words(
+    config: &Config,
+    runtime: &Runtime,
+    client: &LogClient,
+    board: &Board,
+    pipelines: &[mpsc::Sender<Message>],
+) {
+    // Only a line's age is measured by the service's clock.
+    let curious = match config.logging.retention.is_zero() {
+        true => Vec::new(),
+        false => pipelines.to_vec(),
+    };
+    runtime.spawn(greeting::run(client.clone(), board.clone(), curious));
+    if let Some(every) = config.heartbeat {
+        let beating = heartbeat::run(config.clone(), every, client.clone(), board.clone());
+        runtime.spawn(beating);
     }
 }
 
