@@ -306,6 +306,35 @@ fn t73_a_folder_of_containers_that_comes_after_the_start_is_found_and_watched() 
 }
 
 #[test]
+fn t66_logs_are_opened_for_reading_only() {
+    /// The access mode in `flags:` of /proc/PID/fdinfo, octal: 0 is O_RDONLY.
+    const ACCESS_MODE: u32 = 0o3;
+    let (containers, mut harness) = bench("*");
+    let mut log = DockerLog::create(containers.path(), "web", Rotation::plain(500, 3)).unwrap();
+    let lines = lines("web", 60);
+    write(&mut log, &lines);
+    harness.start_agent();
+    harness.wait_for_status("all of it", |status| status["lag_bytes"] == 0);
+    let process = format!("/proc/{}", harness.agent_id());
+    let mut looked_at = 0;
+    for entry in fs::read_dir(format!("{process}/fd")).unwrap().flatten() {
+        let Ok(path) = fs::read_link(entry.path()) else {
+            continue;
+        };
+        if path.starts_with(containers.path()) {
+            let number = entry.file_name().into_string().unwrap();
+            let info = fs::read_to_string(format!("{process}/fdinfo/{number}")).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+            assert_eq!(flags & ACCESS_MODE, 0, "{}", path.display());
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 0, "no log is held");
+    harness.terminate_agent();
+}
+
+#[test]
 fn t74_a_second_agent_on_the_same_state_folder_exits_and_says_why() {
     let (containers, mut harness) = bench("*");
     let mut log = DockerLog::create(containers.path(), "web", Rotation::NONE).unwrap();

@@ -18,11 +18,13 @@ pub enum Bug {
     CommitInsideGroup,
     /// A batch counts as safe before the spool has it.
     SpoolEarly,
+    /// All in front of what the spool has counts as shipped.
+    CoverHole,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CommitPastHole,
         Self::ForgetRetry,
         Self::InodeIsIdentity,
@@ -30,6 +32,7 @@ impl Bug {
         Self::HeadIsIdentity,
         Self::CommitInsideGroup,
         Self::SpoolEarly,
+        Self::CoverHole,
     ];
 
     #[cfg(feature = "planted")]

@@ -145,3 +145,34 @@ fn t49_a_service_that_does_not_answer_holds_reading_up_for_seconds_only() {
     });
     assert_eq!(waited, Some(5));
 }
+
+/// A month of rotation, ten times a day; and a second one.
+#[test]
+fn t62_months_of_rotation_leave_no_more_behind_than_days() {
+    let mut shell = Shell::new(1);
+    shell.start();
+    let mut lines = 0;
+    let mut kept = |days: usize| {
+        for _ in 0..days * 10 {
+            print(&mut shell, 0, lines..lines + 3, LEN);
+            lines += 3;
+            shell.list(0);
+            shell.pass(SECOND);
+            shell.rotate(0, 3, false);
+            shell.list(0);
+            shell.pass(SECOND);
+        }
+        shell.settle();
+        let gauges = shell.pipeline.as_ref().unwrap().gauges();
+        let saved = shell.saved.as_ref().unwrap().len();
+        (gauges.generations, gauges.memory_bytes, saved)
+    };
+    let (generations, memory, saved) = kept(5);
+    let after = kept(60);
+    // The numbers in it grow longer.
+    assert!(
+        after.2 <= saved + saved / 4,
+        "{after:?}, {saved} bytes before"
+    );
+    assert_eq!((after.0, after.1), (generations, memory));
+}
