@@ -10,6 +10,7 @@
 //! aside, fsynced, renamed, folder fsynced).
 
 pub mod command;
+pub mod record;
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -17,29 +18,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+pub use record::Record;
 
 use crate::store::sequence::{Step, perform};
 
-const VERSION: u32 = 1;
 const FOLDER: &str = "quarantine";
 const SUFFIX: &str = ".json";
 const NEW: &str = "new";
 /// Digits of the digest that name a file.
 const ID_DIGITS: usize = 16;
-
-/// One refused entry.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Record {
-    version: u32,
-    /// When it was refused, RFC 3339.
-    pub refused_at: String,
-    /// What the service said.
-    pub answer: String,
-    /// One PutLogs body with one entry.
-    pub body: Box<RawValue>,
-}
 
 /// The folder of refused entries.
 #[derive(Clone, Debug)]
@@ -63,14 +50,8 @@ impl Quarantine {
     /// When the disk does not take it, or the folder would grow beyond its bound.
     pub fn keep(&self, body: &[u8], answer: String, now: Timestamp) -> io::Result<String> {
         let id = id(body);
-        let raw: &RawValue = serde_json::from_slice(body)?;
-        let record = Record {
-            version: VERSION,
-            refused_at: now.to_string(),
-            answer,
-            body: raw.to_owned(),
-        };
-        let bytes = serde_json::to_vec(&record)?;
+        let record = Record::new(body, answer, now.to_string());
+        let bytes = record.and_then(|record| record.encode()).map_err(invalid)?;
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -117,14 +98,7 @@ impl Quarantine {
     /// # Errors
     /// When it is not there, or not a record that this release reads.
     pub fn get(&self, id: &str) -> io::Result<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(self.path(id))?)?;
-        if record.version != VERSION {
-            return Err(io::Error::other(format!(
-                "format version {}, this release reads {VERSION}",
-                record.version
-            )));
-        }
-        Ok(record)
+        Record::decode(&fs::read(self.path(id))?).map_err(invalid)
     }
 
     /// Forgets what is kept under an id.
@@ -154,6 +128,10 @@ impl Quarantine {
         };
         Ok(read.into_iter().flatten())
     }
+}
+
+fn invalid(error: record::RecordError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 /// An id is a file's name: nothing else of the disk is named by it.

@@ -17,6 +17,9 @@ mod input;
 mod joiner;
 mod ledger;
 mod line_splitter;
+mod quarantine;
+#[path = "../../src/quarantine/record.rs"]
+mod record;
 #[path = "../../src/spool/segment.rs"]
 mod segment;
 #[path = "../../core/tests/fixtures/shell.rs"]
@@ -27,7 +30,7 @@ mod spool;
 pub type Target = fn(&[u8]);
 
 /// All targets, by name: also the names of their folders of inputs.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("chain", chain::run),
     ("checkpoint", checkpoint::run),
     ("docker_line", docker_line::run),
@@ -36,5 +39,6 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("joiner", joiner::run),
     ("ledger", ledger::run),
     ("line_splitter", line_splitter::run),
+    ("quarantine", quarantine::run),
     ("spool", spool::run),
 ];
