@@ -43,11 +43,7 @@ impl Pipeline {
         let action = self.outbox.spool(
             |containers| rescue.wants(now.mono, containers),
             |batch, containers| {
-                let of = |id| {
-                    follows
-                        .get(id)
-                        .and_then(|follow: &Follow| follow.covered(batch))
-                };
+                let of = |id| follows.get(id).and_then(|follow| follow.covered(batch));
                 containers.iter().filter_map(of).collect()
             },
         )?;
