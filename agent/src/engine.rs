@@ -349,6 +349,7 @@ impl Engine {
                 }
                 Action::Save { id, bytes } => self.save(id, bytes),
                 Action::Report(notice) => self.report(&notice),
+                Action::Record(loss) => self.losses.record(&loss),
             }
         }
     }

@@ -18,6 +18,9 @@ pub struct Chain {
     epoch: u64,
     generations: Vec<Generation>,
     next_key: u64,
+    /// No look at the whole folder is settled yet: of what is found an earlier run may have shipped
+    /// more than its last checkpoint says.
+    begins: bool,
 }
 
 /// What a look at the folder showed.
@@ -55,7 +58,13 @@ impl Chain {
             epoch,
             generations: Vec::new(),
             next_key: 1,
+            begins: true,
         }
+    }
+
+    /// What is there now may have been shipped by an earlier run.
+    pub fn begins(&self) -> bool {
+        self.begins
     }
 
     /// Oldest first.
@@ -145,6 +154,7 @@ impl Chain {
         let candidate = Candidate {
             listed: *file,
             fingerprint,
+            sure_size: file.size,
             known: None,
         };
         let mut generation = self.found(&candidate, "", SaveId::default());
@@ -241,7 +251,7 @@ impl Chain {
             };
             let generation = &mut self.generations[at];
             if file.known.is_none() && !file.listed.compressed {
-                generation.sure_size = generation.sure_size.max(file.listed.size);
+                generation.sure_size = generation.sure_size.max(file.sure_size);
             }
             if generation.fingerprint.time.as_str().is_empty() {
                 generation.fingerprint.time = file.fingerprint.time;
@@ -276,6 +286,7 @@ impl Chain {
                 change.vanished.push(generation.key);
             }
         }
+        self.begins &= view.partial || view.unstable;
         change
     }
 
@@ -364,40 +375,16 @@ impl Chain {
         let gate = (twin > 0 || !file.fingerprint.complete).then_some(next);
         let key = self.next_key;
         self.next_key += 1;
+        let prefix = IdPrefix::new(self.container, id);
         Generation {
-            key,
-            id,
-            prefix: IdPrefix::new(self.container, id),
-            fingerprint: file.fingerprint,
             twin,
-            listed: None,
-            evidence: None,
-            handle: None,
-            held: false,
-            size: 0,
-            sure_size: 0,
-            read: 0,
-            last: None,
-            committed: [0; 2],
-            skip: [0; 2],
-            closed: false,
-            finished: false,
-            start_time: if file.fingerprint.complete {
-                String::new()
-            } else {
-                time.to_owned()
-            },
-            missing: 0,
             gate,
-            torn: false,
-            follows: None,
-            replaced: false,
-            vanished: false,
-            nameless_since: None,
-            loss: None,
-            evicted: false,
-            sealed: false,
-            unsure_to: 0,
+            start_time: match file.fingerprint.complete {
+                true => String::new(),
+                false => time.to_owned(),
+            },
+            unsure_to: if self.begins { u64::MAX } else { 0 },
+            ..Generation::new(key, id, prefix, file.fingerprint)
         }
     }
 }

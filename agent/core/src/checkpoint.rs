@@ -73,6 +73,9 @@ pub struct GenerationState {
     /// Docker line.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub start_time: String,
+    /// Time of the last line in front of the committed offsets, where more may follow.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_time: String,
     /// Device, inode, size on disk, time of change in nanoseconds, and `.gz` or not, as last seen.
     pub evidence: Option<(u64, u64, u64, u64, bool)>,
     /// When the inode was made, in nanoseconds; 0 when that is not known.

@@ -340,6 +340,9 @@ pub enum Action {
     },
     /// Something the operator should read: counted, and logged by the shell.
     Report(Notice),
+    /// This loss, which was reported, goes into the ledger: on disk, fsynced, before the checkpoint
+    /// is that is saved next.
+    Record(Loss),
 }
 
 /// What the core has to say.

@@ -17,6 +17,7 @@ use crate::loss::Loss;
 use crate::probe::{Identified, Probe};
 use crate::tail::Tail;
 use pace::Alarm;
+use unread::Unread;
 
 /// Listings of a folder that never stands still, before lines are broken off for want of a better.
 const UNSTABLE_MAX: u32 = 10;
@@ -65,7 +66,9 @@ pub struct Follow {
     strays: Vec<Stray>,
     remembered: Vec<(Listed, Fingerprint)>,
     /// Listed files that nobody holds and whose first line is not read.
-    unread: Vec<Listed>,
+    unread: Vec<Unread>,
+    /// Its rotated files are compressed: one was listed.
+    compresses: bool,
     /// Strays as they were before they were cut off.
     cut: Vec<Listed>,
     /// Strays that the shell let go of.
@@ -127,6 +130,7 @@ impl Follow {
             strays: Vec::new(),
             remembered: Vec::new(),
             unread: Vec::new(),
+            compresses: false,
             cut: Vec::new(),
             evicted: Vec::new(),
             torn: Vec::new(),
@@ -194,8 +198,9 @@ impl Follow {
         next_save: SaveId,
     ) -> Settled {
         let Identified {
-            files,
+            mut files,
             unborn,
+            unreadable,
             torn,
             partial,
             unstable,
@@ -209,11 +214,7 @@ impl Follow {
                 .collect()
         };
         let moved = names(&listed) != names(&self.files);
-        // Only what was read is remembered: a file that is known by its descriptor may have been
-        // truncated meanwhile.
-        let probed = files.iter().filter(|file| file.known.is_none());
-        self.remembered = probed.map(|file| (file.listed, file.fingerprint)).collect();
-        self.remembered.shrink_to_fit();
+        self.remember(&mut files);
         self.files.clone_from(&listed);
         self.unstable = match unstable {
             true => self.unstable + 1,
@@ -240,7 +241,9 @@ impl Follow {
         };
         self.torn
             .retain(|handle| all.iter().any(|file| file.handle == *handle));
-        self.forget_strays(all, unborn);
+        let read = |file: &&Listed| !unreadable.contains(&file.handle);
+        let read: Vec<Listed> = all.iter().filter(read).copied().collect();
+        self.forget_strays(&read, unborn);
         self.tail.chain.prune();
         let missing = |g: &Generation| g.handle.is_none() && !g.finished;
         self.relist = torn || partial || self.tail.chain.generations().iter().any(missing);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::entry::{GenerationId, IdPrefix};
-use crate::event::{FileHandle, Listed, SaveId};
+use crate::event::{Chunk, FileHandle, Listed, SaveId};
 use crate::file_id::{self, Fingerprint};
 
 /// One file of the chain, present or gone.
@@ -48,6 +48,11 @@ pub struct Generation {
     /// What dates lines at its start that are not Docker's, when it does not begin with a whole
     /// Docker line: saved before it is read, so that the same line is always the same entry.
     pub start_time: String,
+    /// Time of the last line read of it, when another file was read since. That, and not the line
+    /// read last of all, dates a line that is not Docker's: the same line is always the same entry.
+    pub last_time: Vec<u8>,
+    /// Time of the last line committed of it.
+    pub committed_time: Vec<u8>,
     /// Listings in a row that did not have it.
     pub missing: u32,
     /// Not to be read before this checkpoint is saved: its name depends on the state.
@@ -86,6 +91,43 @@ pub struct Lost {
 }
 
 impl Generation {
+    /// Nothing is known of it but its first line.
+    pub fn new(key: u64, id: GenerationId, prefix: IdPrefix, fingerprint: Fingerprint) -> Self {
+        Self {
+            key,
+            id,
+            prefix,
+            fingerprint,
+            twin: 0,
+            listed: None,
+            evidence: None,
+            handle: None,
+            held: false,
+            size: 0,
+            sure_size: 0,
+            read: 0,
+            last: None,
+            committed: [0; 2],
+            skip: [0; 2],
+            closed: false,
+            finished: false,
+            start_time: String::new(),
+            last_time: Vec::new(),
+            committed_time: Vec::new(),
+            missing: 0,
+            gate: None,
+            torn: false,
+            follows: None,
+            replaced: false,
+            loss: None,
+            evicted: false,
+            sealed: false,
+            unsure_to: 0,
+            vanished: false,
+            nameless_since: None,
+        }
+    }
+
     /// Everything in it is accepted or accounted for.
     pub fn is_done(&self) -> bool {
         self.finished
@@ -146,6 +188,8 @@ impl Generation {
             self.last = None;
         }
         (self.committed, self.skip) = (offsets, offsets);
+        self.last_time.clear();
+        self.committed_time.clear();
         self.read = offsets[0].min(offsets[1]);
         let end = offsets[0].max(offsets[1]);
         self.size = self.size.max(end);
@@ -155,15 +199,29 @@ impl Generation {
         }
     }
 
+    /// Its first line still stands in front of this chunk, which goes on where it is read to. What
+    /// listings showed is sure by that where the file was not changed since, or rotation `moves`
+    /// files; else it may have been truncated in between.
+    pub(crate) fn verify(&mut self, chunk: &Chunk<'_>, moves: bool) {
+        self.held &= chunk.held;
+        let is_as = |file: &Listed| file.position > 0 || file.modified == chunk.modified;
+        let sure = match moves || self.listed.as_ref().is_some_and(is_as) {
+            true => self.size,
+            false => chunk.offset + chunk.bytes.len() as u64,
+        };
+        self.sure_size = self.sure_size.max(sure);
+    }
+
     /// True when it had been given up.
     pub fn list(&mut self, listed: &Listed) -> bool {
         self.listed = Some(*listed);
         self.evidence = Some(*listed);
         if !listed.compressed {
-            self.size = self.size.max(listed.size);
+            // What it was more, was another file's.
+            self.size = listed.size.max(self.read);
+            self.sure_size = self.sure_size.min(self.size);
             if listed.position > 0 {
                 self.sealed = true;
-                self.size = listed.size.max(self.read);
                 self.sure_size = self.size;
             }
             if self.unsure_to == u64::MAX {

@@ -12,6 +12,8 @@ pub struct Candidate {
     pub listed: Listed,
     /// Its first line.
     pub fingerprint: Fingerprint,
+    /// Bytes of it that are known to stand behind that line.
+    pub sure_size: u64,
     /// The generation it is known to be: the descriptor was held, or nothing about it changed.
     pub known: Option<u64>,
 }

@@ -29,6 +29,8 @@ pub struct GroupMark {
 pub struct Position {
     /// Generation key, and the offset of each stream in it; generations not named are unchanged.
     pub marks: Vec<(u64, [u64; 2])>,
+    /// Generation key, and the time of the last line read of it.
+    pub times: Vec<(u64, Vec<u8>)>,
     /// Generations whose lost bytes are passed: their markers are in batches.
     pub passed: Vec<u64>,
     /// The open line of each stream.
@@ -46,6 +48,12 @@ impl Position {
             match self.marks.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, known)) => *known = offsets,
                 None => self.marks.push((key, offsets)),
+            }
+        }
+        for (key, time) in later.times {
+            match self.times.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, known)) => *known = time,
+                None => self.times.push((key, time)),
             }
         }
         for key in later.passed {

@@ -16,6 +16,7 @@ use crate::event::{Action, BatchId, Chunk, ContainerId, Event, Notice, Now, Save
 use crate::follow::{Follow, Reading};
 use crate::lane::{Lane, prompt_memory};
 use crate::limits;
+use crate::loss::Loss;
 use crate::outbox::Outbox;
 use crate::saver::Saver;
 use crate::schedule::{self, Schedule};
@@ -35,6 +36,9 @@ pub struct Pipeline {
     follows: BTreeMap<ContainerId, Box<Follow>>,
     outbox: Outbox,
     saver: Saver,
+    /// Losses that are reported and not in the ledger yet, each with the first checkpoint that has
+    /// it.
+    unrecorded: Vec<(SaveId, Loss)>,
     schedule: Schedule,
     rescue: Rescue,
     /// Batches that the spool did not keep, and the checkpoint with which that is in the ledger.
@@ -105,6 +109,7 @@ impl Pipeline {
             state,
             follows: BTreeMap::new(),
             saver,
+            unrecorded: Vec::new(),
             schedule: Schedule::default(),
             unidentified: BTreeSet::new(),
             reading: None,
@@ -173,20 +178,6 @@ impl Pipeline {
         }
     }
 
-    fn saved(&mut self, id: SaveId) {
-        self.stats.saves += 1;
-        self.saver.saved(id);
-        self.set_damaged_aside(id);
-        let gated = |follow: &Follow| follow.tail.chain.cursor().is_some_and(|g| g.gate.is_some());
-        let waiting: Vec<_> = self
-            .follows
-            .iter()
-            .filter(|(_, f)| gated(f))
-            .map(|(&id, _)| id)
-            .collect();
-        waiting.into_iter().for_each(|id| self.schedule.enqueue(id));
-    }
-
     /// The next thing to do, if any.
     pub fn poll_action(&mut self, now: Now) -> Option<Action> {
         loop {
@@ -202,6 +193,11 @@ impl Pipeline {
             } else {
                 self.settings.save_interval
             };
+            if self.saver.is_due(now.mono, interval)
+                && let Some(loss) = self.take_unrecorded()
+            {
+                return Some(Action::Record(loss));
+            }
             if let Some(id) = self.saver.start(now.mono, interval) {
                 return Some(Action::Save {
                     id,
@@ -378,12 +374,16 @@ impl Pipeline {
     fn report(&mut self, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
             if let Notice::Lost(loss) = &notice {
-                // Whoever keeps losses writes them with the next checkpoint, or before.
                 self.saver.touch();
-                if !loss.reason.is_by_age() {
-                    self.stats.losses += 1;
-                    self.stats.lost_bytes += loss.bytes();
+                let loss = loss.clone();
+                if loss.reason.is_by_age() {
+                    self.actions.push_back(Action::Report(notice));
+                    self.actions.push_back(Action::Record(loss));
+                    continue;
                 }
+                self.stats.losses += 1;
+                self.stats.lost_bytes += loss.bytes();
+                self.unrecorded.push((self.saver.next(), loss));
             }
             self.actions.push_back(Action::Report(notice));
         }

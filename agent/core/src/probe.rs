@@ -13,7 +13,8 @@ enum Finding {
     Unknown {
         offset: u64,
     },
-    Line(Fingerprint),
+    /// With the bytes that are known to stand behind it.
+    Line(Fingerprint, u64),
     Known(u64),
     /// Empty, or its first line is not whole yet.
     Unborn,
@@ -48,7 +49,9 @@ pub struct Identified {
     pub unborn: Option<Listed>,
     /// Some compressed file is damaged, or not finished.
     pub torn: bool,
-    /// Some file could not be read: look again later.
+    /// Files that could not be read: look again later.
+    pub unreadable: Vec<FileHandle>,
+    /// Some file could not be read, or may have been missed.
     pub partial: bool,
     /// The folder changed all the time.
     pub unstable: bool,
@@ -86,7 +89,7 @@ impl Probe {
                     && (known.size, known.modified) == (file.size, file.modified)
             };
             match remembered.iter().find(same) {
-                Some(&(_, fingerprint)) => Finding::Line(fingerprint),
+                Some(&(_, fingerprint)) => Finding::Line(fingerprint, file.size),
                 None if file.size == 0 => Finding::Unborn,
                 None => Finding::Unknown { offset: 0 },
             }
@@ -151,7 +154,7 @@ impl Probe {
     /// Files with bytes that are not identified and that no descriptor holds.
     pub fn unread(&self) -> Vec<Listed> {
         let unread = self.files.iter().filter(|(file, finding)| {
-            let is_identified = matches!(finding, Finding::Line(_) | Finding::Known(_));
+            let is_identified = matches!(finding, Finding::Line(..) | Finding::Known(_));
             !is_identified && file.size > 0 && !file.compressed && !file.held
         });
         unread.map(|&(file, _)| file).collect()
@@ -187,6 +190,11 @@ impl Probe {
             return;
         }
         let there = offset + bytes.len() as u64;
+        // What has changed since it was listed may have been truncated, and be another file.
+        let sure = match file.modified == chunk.modified {
+            true => file.size,
+            false => there.min(file.size),
+        };
         if end && !file.compressed && there < file.size {
             self.shrunk.push(*file);
             file.size = there;
@@ -198,7 +206,7 @@ impl Probe {
             Start::Line(fingerprint) if more && !fingerprint.is_unique() => {
                 Finding::Unknown { offset }
             }
-            Start::Line(fingerprint) => Finding::Line(fingerprint),
+            Start::Line(fingerprint) => Finding::Line(fingerprint, sure),
             Start::Partial | Start::Nothing if end || bytes.is_empty() => Finding::Unborn,
             // A short read says nothing about the file.
             Start::Partial => Finding::Unknown { offset },
@@ -230,15 +238,16 @@ impl Probe {
         let mut identified = Identified {
             files: Vec::new(),
             unborn: None,
+            unreadable: Vec::new(),
             torn: false,
             partial: self.unstable,
             unstable: self.unstable,
             removed: self.removed,
         };
         for (listed, finding) in self.files {
-            let (fingerprint, known) = match finding {
-                Finding::Line(fingerprint) => (Some(fingerprint), None),
-                Finding::Known(key) => (None, Some(key)),
+            let (fingerprint, sure_size, known) = match finding {
+                Finding::Line(fingerprint, sure) => (Some(fingerprint), sure, None),
+                Finding::Known(key) => (None, listed.size, Some(key)),
                 Finding::Unborn => {
                     // A rotated file that never got a byte is nothing; the current one will.
                     if listed.position == 0 {
@@ -251,6 +260,7 @@ impl Probe {
                     continue;
                 }
                 Finding::Unreadable | Finding::Unknown { .. } => {
+                    identified.unreadable.push(listed.handle);
                     identified.partial = true;
                     continue;
                 }
@@ -266,6 +276,7 @@ impl Probe {
             identified.files.push(Candidate {
                 listed,
                 fingerprint,
+                sure_size,
                 known,
             });
         }

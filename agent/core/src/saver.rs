@@ -66,9 +66,14 @@ impl Saver {
         !self.dirty && self.under_way.is_none()
     }
 
+    /// It is time to save.
+    pub fn is_due(&self, now: Duration, interval: Duration) -> bool {
+        self.deadline(interval).is_some_and(|due| due <= now)
+    }
+
     /// The number of the checkpoint to be saved now, if it is time.
     pub fn start(&mut self, now: Duration, interval: Duration) -> Option<SaveId> {
-        if self.deadline(interval)? > now {
+        if !self.is_due(now, interval) {
             return None;
         }
         let id = self.next;

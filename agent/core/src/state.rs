@@ -124,6 +124,10 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
         closed: generation.closed,
         finished: generation.is_done(),
         start_time: generation.start_time.clone(),
+        last_time: match generation.is_done() {
+            true => String::new(),
+            false => String::from_utf8_lossy(&generation.committed_time).into_owned(),
+        },
         evidence: generation.evidence.map(evidence),
         born: generation.evidence.map_or(0, |listed| nanos(listed.born)),
         follows,
@@ -148,23 +152,18 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         born: Duration::from_nanos(state.born),
         held: false,
     };
+    let fingerprint = Fingerprint {
+        head,
+        complete: state.head_complete,
+        witness: state
+            .witness
+            .map(|(offset, len, hash)| Head { len, hash, offset }),
+        time: Time::default(),
+    };
+    let prefix = IdPrefix::new(container, state.id);
     Generation {
-        key: 0,
-        id: state.id,
-        prefix: IdPrefix::new(container, state.id),
-        fingerprint: Fingerprint {
-            head,
-            complete: state.head_complete,
-            witness: state
-                .witness
-                .map(|(offset, len, hash)| Head { len, hash, offset }),
-            time: Time::default(),
-        },
         twin: state.twin,
-        listed: None,
         evidence: state.evidence.map(evidence),
-        handle: None,
-        held: false,
         size: state.size,
         sure_size: state.size,
         read: state.committed[0].min(state.committed[1]),
@@ -174,16 +173,10 @@ fn generation(container: ContainerId, state: GenerationState) -> Generation {
         closed: state.closed,
         finished: state.finished,
         start_time: state.start_time,
-        missing: 0,
-        gate: None,
-        torn: false,
-        follows: None,
-        replaced: false,
-        vanished: false,
-        nameless_since: None,
-        loss: None,
-        evicted: false,
+        committed_time: state.last_time.clone().into_bytes(),
+        last_time: state.last_time.into_bytes(),
         sealed: state.sealed,
         unsure_to: u64::MAX,
+        ..Generation::new(0, state.id, prefix, fingerprint)
     }
 }

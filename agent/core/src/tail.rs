@@ -185,6 +185,7 @@ impl Tail {
     /// Turns a chunk of the generation `key` into entries, from its read offset on. `end`: the
     /// chunk ends where the file ends, for good.
     pub fn consume(&mut self, key: u64, bytes: &[u8], end: bool, sink: &mut Sink<'_>) -> Consumed {
+        self.turn_to(key);
         let Some(generation) = self.chain.get(key) else {
             return Consumed {
                 bytes: 0,
@@ -199,7 +200,6 @@ impl Tail {
         };
         let mut done = 0;
         let mut full = false;
-        self.last_key = Some(key);
         if base == 0 && !generation.start_time.is_empty() {
             self.last_time = generation.start_time.clone().into_bytes();
         }
@@ -234,6 +234,22 @@ impl Tail {
         self.read_bytes += done as u64;
         sink.stats.read_bytes += done as u64;
         Consumed { bytes: done, full }
+    }
+
+    /// The generation `key` is consumed now.
+    fn turn_to(&mut self, key: u64) {
+        if self.is_at(key) {
+            return;
+        }
+        let left = self.last_key.and_then(|left| self.chain.get_mut(left));
+        if let Some(left) = left {
+            left.last_time.clone_from(&self.last_time);
+        }
+        let entered = self.chain.get(key).filter(|g| g.read > 0);
+        if let Some(entered) = entered.filter(|g| !g.last_time.is_empty()) {
+            self.last_time.clone_from(&entered.last_time);
+        }
+        self.last_key = Some(key);
     }
 
     /// Ships what is held of lines whose continuation has not come for `age_max`; such a line may

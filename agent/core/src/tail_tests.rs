@@ -63,6 +63,7 @@ fn new_tail(generations: u64) -> Tail {
         last: None,
         witness: None,
         start_time: String::new(),
+        last_time: String::new(),
         twin: 0,
         committed: [0; 2],
         size: 0,

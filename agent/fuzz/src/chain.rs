@@ -124,6 +124,7 @@ fn listing(input: &mut Input<'_>, sizes: &mut [u64; HANDLES]) -> Vec<Candidate> 
         files.push(Candidate {
             listed,
             fingerprint,
+            sure_size: listed.size,
             known: None,
         });
     }

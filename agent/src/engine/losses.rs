@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use agent_core::ledger::{Ledger, Record};
-use agent_core::{Bound, FileHandle, Loss, LossReason, stamp};
+use agent_core::{Bound, Event, FileHandle, Loss, LossReason, SaveId, stamp};
+
+use crate::saving::Save;
 
 /// Losses as far as they are known here.
 #[derive(Debug, Default)]
 pub struct Losses {
     /// All there are.
     all: Ledger,
-    /// Told since the last checkpoint was handed out to be saved.
-    told: Ledger,
+    /// Told, and not yet to be on the disk.
+    told: Vec<(Loss, Record)>,
+    /// To be on the disk before the next checkpoint is.
+    due: Ledger,
     /// Handed out with a checkpoint of which nothing has been heard.
     handed_out: Ledger,
 }
@@ -34,7 +38,14 @@ impl Losses {
     pub fn tell(&mut self, loss: &Loss, wall: Duration) {
         let record = Record::new(loss, &stamp::from_wall(wall));
         self.all.add(record.clone());
-        self.told.add(record);
+        self.told.push((loss.clone(), record));
+    }
+
+    /// One that was told is to be on the disk before the next checkpoint is.
+    pub fn record(&mut self, loss: &Loss) {
+        if let Some(at) = self.told.iter().position(|(told, _)| told == loss) {
+            self.due.add(self.told.remove(at).1);
+        }
     }
 
     /// A batch in the spool is lost, and nobody knows whose lines were in it.
@@ -57,12 +68,12 @@ impl Losses {
             next_time: String::new(),
         };
         self.all.add(record.clone());
-        self.told.add(record);
+        self.due.add(record);
     }
 
     /// What must be on the disk before the checkpoint that is saved now.
     pub fn hand_out(&mut self) -> Ledger {
-        self.handed_out.absorb(std::mem::take(&mut self.told));
+        self.handed_out.absorb(std::mem::take(&mut self.due));
         self.handed_out.clone()
     }
 
@@ -71,18 +82,33 @@ impl Losses {
     pub fn saved(&mut self, all: Option<Ledger>) {
         self.handed_out = Ledger::default();
         if let Some(mut all) = all {
-            all.absorb(self.told.clone());
+            all.absorb(self.due.clone());
+            let told = self.told.iter().map(|(_, record)| record.clone());
+            told.for_each(|record| all.add(record));
             self.all = all;
         }
     }
 }
 
 impl super::Engine {
+    /// Hands out a checkpoint, with the losses that are to be on the disk before it.
+    pub(super) fn save(&mut self, id: SaveId, bytes: Vec<u8>) {
+        let save = Save {
+            pipeline: self.shard.index,
+            id,
+            bytes,
+            losses: self.losses.hand_out(),
+        };
+        if self.saves.send(save).is_err() {
+            self.tell(Event::SaveFailed(id));
+        }
+    }
+
     /// Tells the core which deleted files were let go of.
     pub(super) fn tell_let_go(&mut self) {
         let handles: Vec<FileHandle> = self.files.take_let_go();
         for handle in handles {
-            self.tell(agent_core::Event::LetGo(handle));
+            self.tell(Event::LetGo(handle));
         }
     }
 }

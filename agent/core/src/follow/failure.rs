@@ -120,7 +120,7 @@ impl Follow {
             to: (size > from).then_some(size),
             bound: Bound {
                 may_be_more: !generation.sealed,
-                may_be_less: head.len > 0 && from < generation.unsure_to,
+                may_be_less: from < generation.unsure_to,
             },
             reason,
             last_time,

@@ -1,6 +1,7 @@
 //! Files that the shell holds and the chain does not know yet: they may lose their names before
 //! their first line is seen, and are read all the same.
 
+use super::unread::is_same;
 use super::{Follow, Settled, Stray};
 use crate::event::{FileHandle, Listed, Listing, SaveId};
 use crate::generation::Generation;
@@ -20,6 +21,7 @@ impl Follow {
     /// Takes a listing; it is put off while files are being probed.
     pub fn list(&mut self, listing: Listing) {
         self.note(&listing);
+        self.compresses |= listing.files.iter().any(|file| file.compressed);
         if self.probe.is_some() {
             if let Some(skipped) = self.next.replace(listing) {
                 self.note_skipped(&skipped);
@@ -49,6 +51,7 @@ impl Follow {
         let mut files: Vec<&Listed> = listing.files.iter().collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.position));
         for &file in files {
+            self.part_from_stray(&file);
             match self
                 .strays
                 .iter_mut()
@@ -74,12 +77,24 @@ impl Follow {
         }
     }
 
+    /// Once its descriptor is closed, a stray's handle may be given to another file in its inode.
+    fn part_from_stray(&mut self, file: &Listed) {
+        let is_other = |stray: &Stray| {
+            stray.file.handle == file.handle && (file.compressed || !is_same(&stray.file, file))
+        };
+        if let Some(at) = self.strays.iter().position(is_other) {
+            let stray = self.strays.remove(at);
+            let unread = Some(stray.unread()).filter(|gone| gone.size > 0);
+            self.note_unread(unread.as_slice());
+        }
+    }
+
     fn start_probe(&mut self, listing: Listing) {
         self.tail.container.removed |= listing.container.removed;
         self.probe = Some(Probe::new(listing, &self.tail.chain, &self.remembered));
     }
 
-    /// The chain knows the files of a listing now, but for `unborn`.
+    /// The chain knows these files of a listing now, but for `unborn`.
     pub(super) fn forget_strays(&mut self, listed: &[Listed], unborn: Option<Listed>) {
         let first = |g: &&Generation| g.listed.is_some_and(|listed| listed.position == 1);
         let follows = self

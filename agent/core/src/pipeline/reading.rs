@@ -177,14 +177,14 @@ impl Pipeline {
         let Some(follow) = self.follows.get_mut(&id) else {
             return;
         };
+        let moves = follow.moves();
         let Some(generation) = follow.tail.chain.get_mut(key) else {
             return;
         };
         if chunk.offset != generation.read + chunk.hole_bytes {
             return self.schedule.enqueue(id);
         }
-        generation.held &= chunk.held;
-        generation.sure_size = generation.size;
+        generation.verify(chunk, moves);
         if chunk.hole_bytes > 0 {
             generation.read = chunk.offset;
             generation.last = None;

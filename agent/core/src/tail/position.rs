@@ -42,11 +42,23 @@ impl Tail {
         let generations = self.chain.generations().iter();
         Position {
             marks,
+            times: self.times(),
             passed: generations.filter(lost).map(|g| g.key).collect(),
             groups,
             last_time: self.last_time.clone(),
             read_bytes: self.read_bytes,
         }
+    }
+
+    /// The time of the last line of each file that may go on.
+    fn times(&self) -> Vec<(u64, Vec<u8>)> {
+        let generations = self.chain.generations().iter();
+        let open = generations.filter(|g| !g.finished && g.read > 0);
+        open.map(|g| match self.is_at(g.key) {
+            true => (g.key, self.last_time.clone()),
+            false => (g.key, g.last_time.clone()),
+        })
+        .collect()
     }
 
     /// See [`crate::Pipeline::audit`].
@@ -72,6 +84,11 @@ impl Tail {
         for (key, offsets) in position.marks {
             if let Some(generation) = self.chain.get_mut(key) {
                 generation.committed = offsets;
+            }
+        }
+        for (key, time) in position.times {
+            if let Some(generation) = self.chain.get_mut(key) {
+                generation.committed_time = time;
             }
         }
         for key in position.passed {

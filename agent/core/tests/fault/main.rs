@@ -11,6 +11,7 @@ mod content;
 mod delivery;
 mod fairness;
 mod identity;
+mod ledger;
 mod life;
 mod limit;
 mod outage;

@@ -33,14 +33,11 @@ pub struct Ledger {
     known: BTreeMap<u64, u64>,
     containers: BTreeMap<u64, u64>,
     markers: BTreeSet<(u64, GenerationId, u64)>,
-    /// Losses that reached the disk right before a kill, while their checkpoint did not: of a file
-    /// that was never read nothing but them is left, and no marker follows.
-    alone: Vec<GenerationId>,
 }
 
 impl Ledger {
-    /// The agent tells of a loss.
-    pub fn tell(&mut self, loss: Loss) {
+    /// The agent wants a loss to be on the disk.
+    pub fn record(&mut self, loss: Loss) {
         self.told.push(loss);
     }
 
@@ -57,12 +54,6 @@ impl Ledger {
     /// It did.
     pub fn store(&mut self, losses: Vec<Loss>) {
         self.durable.extend(losses);
-    }
-
-    /// It did, and the agent died before its checkpoint did.
-    pub fn store_alone(&mut self, losses: Vec<Loss>) {
-        self.alone.extend(losses.iter().map(|loss| loss.generation));
-        self.store(losses);
     }
 
     /// The agent dies, and this is the checkpoint that it will go on from.
@@ -142,7 +133,7 @@ impl Ledger {
             let container = (truth.container_of)(&loss.container.to_string());
             // A file that begins with a piece may be taken for one that is lost, and is no more.
             let home = self.names.get(&(container, loss.generation));
-            if truth.marks && home.is_some() && !self.alone.contains(&loss.generation) {
+            if truth.marks && home.is_some() {
                 let marked = self.markers.iter().any(|&(of, generation, from)| {
                     (of, generation) == (container, loss.generation) && from <= loss.from
                 });

@@ -20,8 +20,6 @@ use world::{Outcomes, World};
 
 /// Seeds that `make test` runs; `make soak` says another number in `SIM_SEEDS`.
 const SEEDS: u64 = 20_000;
-/// Runs in a thousand whose ledger may be wrong about a file.
-const LEDGER_INEXACT_PER_THOUSAND: u64 = 4;
 /// A planted bug must be found by then.
 const SEEDS_TO_BITE: u64 = 1_000;
 
@@ -67,13 +65,6 @@ fn nothing_is_lost_over_many_seeds() {
         }
     });
     println!("{seeds} seeds: {total:?}");
-    // What the ledger does not get right yet is bounded: ARCHITECTURE.md says when that happens.
-    let inexact = total.summary.inexact;
-    let inexact_max = seeds.div_ceil(1_000 / LEDGER_INEXACT_PER_THOUSAND);
-    assert!(
-        inexact <= inexact_max,
-        "the ledger is not right in {inexact} runs"
-    );
     assert!(total.summary.tokens > 0 || seeds == 1);
 }
 

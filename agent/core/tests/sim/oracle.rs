@@ -274,8 +274,6 @@ impl Oracle {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
     pub tokens: u64,
-    /// The ledger is not exactly right.
-    pub inexact: u64,
     pub lost: u64,
     pub splits: u64,
 }

@@ -70,7 +70,6 @@ impl Outcomes {
     pub fn add(&mut self, other: &Self) {
         self.summary.tokens += other.summary.tokens;
         self.summary.lost += other.summary.lost;
-        self.summary.inexact += other.summary.inexact;
         self.losses += other.losses;
         self.crashes += other.crashes;
         self.spooled += other.spooled;
@@ -155,10 +154,7 @@ impl World {
         self.quiesce();
         self.outcomes.summary = self.oracle.check();
         let wrong = self.oracle.check_ledger(self.marks, &Self::number_of);
-        for what in wrong.iter().take(1) {
-            self.outcomes.summary.inexact = 1;
-            self.say(&format!("the ledger: {what}"));
-        }
+        assert!(wrong.is_empty(), "the ledger: {}", wrong[0]);
         self.outcomes
     }
 
@@ -397,10 +393,8 @@ impl World {
                 self.due
                     .push((self.now.mono + wait, Due::Saved(id, bytes, losses, works)));
             }
-            Action::Report(Notice::Lost(loss)) => {
-                self.outcomes.losses += 1;
-                self.oracle.ledger.tell(loss);
-            }
+            Action::Report(Notice::Lost(_)) => self.outcomes.losses += 1,
+            Action::Record(loss) => self.oracle.ledger.record(loss),
             Action::Report(notice @ Notice::SpoolDamaged { .. }) => panic!("{notice:?}"),
             Action::Report(_) => {}
         }

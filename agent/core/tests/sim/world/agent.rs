@@ -36,13 +36,9 @@ impl World {
             match due {
                 // The ledger may have been written or not, and then the checkpoint.
                 Due::Saved(_, bytes, losses, works) if self.random.one_in(2) => {
-                    match works && self.random.one_in(2) {
-                        true => {
-                            self.oracle.ledger.store(losses);
-                            self.durable = Some(bytes);
-                        }
-                        false => self.oracle.ledger.store_alone(losses),
-                    }
+                    let both = works && self.random.one_in(2);
+                    self.oracle.ledger.store(losses);
+                    self.durable = Some(bytes).filter(|_| both).or(self.durable.take());
                 }
                 Due::Spooled(batch, segment, true) if self.random.one_in(2) => {
                     self.spool.segments.insert(batch, segment);

@@ -1,0 +1,188 @@
+//! What the ledger says of losses is so: no more, no less, nothing of another file, and each loss
+//! is marked in its log.
+
+use std::time::Duration;
+
+use agent_core::Outcome;
+
+use crate::shell::{CURRENT, Shell};
+use crate::{assert_lines, print, running, writer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A log of which all is accepted, then a file that the next look shows, and that nobody has read
+/// or opened when it goes; its size.
+fn seen_and_gone() -> (Shell, u64) {
+    let mut shell = running(3);
+    shell.holds = false;
+    shell.rotate(0, 1, false);
+    print(&mut shell, 0, 10..15, 20);
+    shell.show(0);
+    let size = shell.file(0, CURRENT).bytes.len() as u64;
+    shell.rotate(0, 1, false);
+    (shell, size)
+}
+
+#[test]
+fn t67_killed_between_ledger_and_checkpoint_the_next_agent_marks_the_gap() {
+    for saves in [0, 1, 2] {
+        let (mut shell, size) = seen_and_gone();
+        // No marker is accepted, and only so many checkpoints reach the disk.
+        (shell.reply, shell.takes) = (Some(Outcome::Unavailable { retry_after: None }), false);
+        shell.saves = saves > 0;
+        shell.list(0);
+        assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")]);
+        shell.pass(SECOND);
+        shell.saves = saves > 1;
+        shell.pass(2 * SECOND);
+        assert_eq!(shell.recorded.len(), usize::from(saves > 0), "{saves}");
+        shell.kill();
+        shell.notices.clear();
+        (shell.reply, shell.takes, shell.saves) = (Some(Outcome::Accepted), true, true);
+        shell.start();
+        // What the ledger has is marked.
+        shell.settle();
+        if saves > 0 {
+            assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")]);
+        }
+    }
+}
+
+#[test]
+fn t67_a_file_that_nobody_read_is_never_said_to_be_lost_for_sure_by_the_next_agent() {
+    let (mut shell, _) = seen_and_gone();
+    (shell.reply, shell.takes) = (Some(Outcome::Unavailable { retry_after: None }), false);
+    shell.list(0);
+    shell.pass(3 * SECOND);
+    shell.kill();
+    (shell.reply, shell.takes) = (Some(Outcome::Accepted), true);
+    shell.start();
+    shell.settle();
+    let lost: Vec<_> = shell.lost().collect();
+    assert_eq!(lost.len(), 2, "by either agent: {lost:?}");
+    assert!(lost.iter().all(|loss| loss.bound.may_be_less), "{lost:?}");
+}
+
+#[test]
+fn t67_a_descriptor_that_is_closed_before_it_was_read_is_a_loss() {
+    let mut shell = running(3);
+    shell.rotate(0, 1, false);
+    shell.settle();
+    print(&mut shell, 0, 10..15, 20);
+    shell.show(0);
+    let size = shell.file(0, CURRENT).bytes.len() as u64;
+    shell.rotate(0, 1, false);
+    print(&mut shell, 0, 20..22, 20);
+    shell.let_go();
+    shell.settle();
+    assert_eq!(shell.losses(), [(0, Some(size), "evicted")]);
+}
+
+#[test]
+fn t67_a_compressed_file_is_not_taken_for_the_one_that_is_lost() {
+    let mut shell = running(3);
+    shell.holds = false;
+    shell.folders[0].about.files_max = 2;
+    shell.rotate(0, 2, true);
+    // Printed together, and written into two files.
+    let line = |text: &[u8], shell: &Shell| {
+        writer::encode(text, "stdout", &agent_core::stamp::from_wall(shell.wall()))
+    };
+    let (first, second) = (line(b"one\n", &shell), line(b"two\n", &shell));
+    shell.append(0, &first);
+    shell.show(0);
+    shell.rotate(0, 2, true);
+    shell.append(0, &second);
+    shell.rotate(0, 2, true);
+    shell.settle();
+    assert!(shell.lines(0).contains(&"two".to_owned()));
+    let size = first.len() as u64;
+    assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")]);
+    assert!(shell.lost().all(|loss| loss.bound.may_be_less));
+}
+
+#[test]
+fn t67_a_file_that_lives_on_compressed_is_no_loss() {
+    let mut shell = running(3);
+    shell.holds = false;
+    shell.folders[0].about.files_max = 4;
+    shell.rotate(0, 4, false);
+    print(&mut shell, 0, 3..6, 20);
+    shell.file(0, CURRENT).intact = Some(0);
+    // It cannot be read, and is seen beside the one before it.
+    shell.list(0);
+    shell.file(0, CURRENT).intact = None;
+    shell.rotate(0, 4, false);
+    shell.compress(0, 1);
+    print(&mut shell, 0, 6..8, 20);
+    shell.settle();
+    assert_lines(&shell, 0, 0..8, 20);
+    assert_eq!(shell.losses(), []);
+}
+
+#[test]
+fn t67_what_is_truncated_in_place_is_not_counted_as_the_loss_of_the_file_before_it() {
+    let mut shell = running(3);
+    shell.kill();
+    shell.holds = false;
+    shell.start();
+    shell.settle();
+    let read = shell.file(0, CURRENT).bytes.len() as u64;
+    shell.truncate(0);
+    print(&mut shell, 0, 10..16, 20);
+    shell.show(0);
+    let seen = shell.file(0, CURRENT).bytes.len() as u64;
+    shell.truncate(0);
+    print(&mut shell, 0, 20..21, 20);
+    shell.settle();
+    let mut lost = shell.losses();
+    lost.sort();
+    // How the first one ended nobody saw.
+    assert_eq!(
+        lost,
+        [(0, Some(seen), "truncated"), (read, None, "truncated")]
+    );
+}
+
+#[test]
+fn t67_a_compressed_file_in_the_inode_of_one_that_was_let_go_of_is_not_cut_off() {
+    let mut shell = running(3);
+    shell.rotate(0, 1, false);
+    shell.settle();
+    let inode = shell.file(0, CURRENT).inode;
+    shell.rotate(0, 1, false);
+    shell.let_go();
+    shell.create_in(0, (1, true), inode);
+    shell.file(0, (1, true)).bytes = crate::pieces(4, 200).concat();
+    shell.show(0);
+    shell.unlink(0, (1, true));
+    shell.create_in(0, CURRENT, inode);
+    shell.show(0);
+    print(&mut shell, 0, 5..7, 20);
+    shell.settle();
+    let cut: Vec<_> = shell.lost().filter(|loss| loss.to.is_some()).collect();
+    assert!(cut.is_empty(), "{cut:?}");
+}
+
+#[test]
+fn a_line_that_is_not_dockers_is_dated_by_the_line_before_it_though_an_older_file_comes_late() {
+    for restarts in [false, true] {
+        let mut shell = Shell::new(1);
+        print(&mut shell, 0, 10..12, 20);
+        shell.start();
+        shell.settle();
+        shell.create(0, (1, false));
+        shell.file(0, (1, false)).bytes = crate::pieces(1, 20).concat();
+        shell.settle();
+        if restarts {
+            shell.kill();
+            shell.start();
+        }
+        shell.append(0, b"not one of Docker's\n");
+        shell.settle();
+        let lines = shell.arrival.joined("c0");
+        let line = lines.iter().find(|(_, _, text)| text.starts_with("not"));
+        let (time, _, _) = line.expect("it is shipped");
+        assert_eq!(*time, crate::time(11), "restarted: {restarts}");
+    }
+}
