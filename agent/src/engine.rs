@@ -273,18 +273,6 @@ impl Engine {
         }
     }
 
-    fn save(&mut self, id: SaveId, bytes: Vec<u8>) {
-        let save = Save {
-            pipeline: self.shard.index,
-            id,
-            bytes,
-            losses: self.losses.hand_out(),
-        };
-        if self.saves.send(save).is_err() {
-            self.tell(Event::SaveFailed(id));
-        }
-    }
-
     /// Does what the core asks until it asks for nothing.
     fn act(&mut self, agenda: &mut Agenda) {
         loop {
