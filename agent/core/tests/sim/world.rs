@@ -2,6 +2,7 @@
 //! happen in an order that the seed decides.
 
 mod agent;
+mod outcomes;
 mod service;
 mod shell;
 mod spool;
@@ -16,8 +17,9 @@ use agent_core::{
 };
 
 use crate::docker::{Disk, Log};
-use crate::oracle::{Oracle, Summary};
+use crate::oracle::Oracle;
 use crate::random::Random;
+pub use outcomes::Outcomes;
 use spool::{Segment, Spool};
 
 const START: Duration = Duration::from_secs(1_795_000_000);
@@ -52,28 +54,6 @@ struct File {
     inode: u64,
     open: bool,
     held: bool,
-}
-
-/// What one run came to.
-#[derive(Clone, Debug, Default)]
-pub struct Outcomes {
-    pub summary: Summary,
-    pub losses: u64,
-    pub crashes: u64,
-    /// Batches that went to the spool.
-    pub spooled: u64,
-    /// A hash over all actions: two runs of a seed must agree.
-    pub trace: u64,
-}
-
-impl Outcomes {
-    pub fn add(&mut self, other: &Self) {
-        self.summary.tokens += other.summary.tokens;
-        self.summary.lost += other.summary.lost;
-        self.losses += other.losses;
-        self.crashes += other.crashes;
-        self.spooled += other.spooled;
-    }
 }
 
 pub struct World {
