@@ -114,6 +114,7 @@ fn redis_that_is_being_taken_over_is_in_the_end_taken_whole() {
 #[test]
 fn postgres_that_is_being_taken_over_is_in_the_end_taken_whole() {
     let host = by_hand(&["postgres"]);
+    host::wait_for_postgres(&host.container("postgres"));
     let sql = "create table t as select generate_series(1, 100) n";
     host.psql("postgres", sql).ok();
     let serves = |host: &Host| {
@@ -157,6 +158,11 @@ impl Taken {
         let steps = count_steps(&host.ops(&dry).ok().json());
         for step in some_steps(steps, 3) {
             (self.serves)(host);
+            // The engine looks at its health by and by.
+            fixtures::wait::until("it to be healthy", WAIT_MAX, || {
+                Ok((host.ops(&dry).code == 0).then_some(()))
+            })
+            .unwrap();
             let signal = if step % 2 == 0 { "INT" } else { "KILL" };
             stop(host, step, signal, &take);
             self.finish(host, &take);

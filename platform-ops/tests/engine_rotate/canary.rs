@@ -140,8 +140,10 @@ impl Canary {
             let value = text
                 .lines()
                 .find_map(|line| line.strip_prefix(&format!("{key}=")));
+            // A reference to another key is none.
+            let is_secret = |value: &&str| value.len() > 8 && !value.starts_with("${");
             self.secrets
-                .extend(value.filter(|value| value.len() > 8).map(str::to_owned));
+                .extend(value.filter(is_secret).map(str::to_owned));
         }
     }
 

@@ -127,6 +127,7 @@ impl Canary {
         };
         let folder = self.host.path("apps/librarian");
         migrator.write(&folder);
+        std::fs::write(folder.join("init.sql"), "create table a ();\n").unwrap();
         alembic::migration(&folder, "0001", "None", "op.execute('create table b ()')");
     }
 
@@ -141,7 +142,7 @@ impl Canary {
             "{}",
             run.all()
         );
-        self.run(1, install);
+        self.run(1, &[install, &["--migrate", "upgrade"]].concat());
         std::fs::write(folder.join("init.sql"), BROKEN_SQL).unwrap();
         self.run(1, install);
     }
