@@ -16,7 +16,7 @@ use crate::settings::Settings;
 /// Longer than anything that is done while clients wait.
 const GUARD_MARGIN: Duration = Duration::from_secs(30);
 /// What is left of [`GUARD`] after its run ended without a word, at most.
-const GUARD_END_MAX: Duration = Duration::from_secs(8);
+const GUARD_END_MAX: Duration = Duration::from_secs(13);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs beside PgBouncer, out of reach of what ends this program and all its children: when its
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// go on. Before that the run's own guard has time to set the files right. The second signal is for
 /// a PAUSE that was still on its way.
 const GUARD: &str = "trap '' TERM HUP INT; echo ready; read -r -t SECONDS word; \
-    [ \"$word\" = done ] || { sleep 5; kill -HUP 1; kill -USR2 1; sleep 1; kill -USR2 1; }";
+    [ \"$word\" = done ] || { sleep 10; kill -HUP 1; kill -USR2 1; sleep 1; kill -USR2 1; }";
 /// By this it is known among the container's processes.
 const GUARD_MARK: &str = "echo ready; read -r -t";
 
