@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum Duty {
     /// Let the pooler's clients of this database go on.
     Resume(String),
+    /// Let all of them go on.
+    ResumeAll,
     /// Let the pooler log in with the password that the database takes, and all its clients go on.
     Settle,
     /// Remove the throw-away containers of this run.

@@ -17,5 +17,5 @@ mod target;
 pub use action::{Action, Rotation, plan};
 pub use app::{App, Consumers, consumers};
 pub use journal::{Journal, Login, Way};
-pub use settling::settle;
+pub use settling::{resume_all, settle};
 pub use target::{Target, holder, resolve, user_key};

@@ -55,6 +55,7 @@ async fn fulfil(session: &Session, duty: &Duty) -> anyhow::Result<()> {
             Some(pooler) => pooler.resume(database).await,
             None => Ok(()),
         },
+        Duty::ResumeAll => rotation::resume_all(session).await,
         Duty::Settle => rotation::settle(session).await,
         Duty::Remove(run) => throwaway::sweep(session.engine().await?.docker(), run).await,
         Duty::Start(container) => {

@@ -186,7 +186,7 @@ impl Pause<'_> {
         let pausing = console(session, settings).await?;
         let duty = match self.database {
             Some(database) => Duty::Resume(database.to_owned()),
-            None => Duty::Settle,
+            None => Duty::ResumeAll,
         };
         let duty = session.guard.hold(duty)?;
         let held = self.hold(session, &pausing, &pause).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pooler;
 use super::{Journal, Rotation, Way};
+use crate::container::Container;
 use crate::pooler::Console;
 use crate::service::Service;
 use crate::session::Session;
@@ -20,17 +21,25 @@ const NO_WAITS: [Duration; 2] = [Duration::ZERO; 2];
 /// When a server does not answer.
 pub async fn settle(session: &Session) -> anyhow::Result<()> {
     let settings = Settings::load(session)?;
-    let name = settings.names.containers.get(&Service::Pgbouncer);
-    let container = match name {
-        Some(name) => session.engine().await?.container(name).await?,
-        None => None,
-    };
     let journal = Journal::load(session)?;
     if let Some(journal) = journal.filter(|journal| journal.way == Way::SameRole) {
         let rotation = Rotation::prepare(session, &settings, journal, false, NO_WAITS).await?;
         rotation.follow(session).await?;
     }
-    let Some(container) = container.filter(crate::container::Container::is_running) else {
+    resume_all(session).await
+}
+
+/// Lets PgBouncer read its files and all its clients go on, if it runs.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn resume_all(session: &Session) -> anyhow::Result<()> {
+    let settings = Settings::load(session)?;
+    let Some(name) = settings.names.containers.get(&Service::Pgbouncer) else {
+        return Ok(());
+    };
+    let container = session.engine().await?.container(name).await?;
+    let Some(container) = container.filter(Container::is_running) else {
         return Ok(());
     };
     let console = Console::connect(&settings, &container).await?;
