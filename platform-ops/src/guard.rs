@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,18 @@ use serde::{Deserialize, Serialize};
 pub enum Duty {
     /// Let the pooler's clients of this database go on.
     Resume(String),
+    /// Let all of them go on.
+    ResumeAll,
+    /// Let the pooler log in with the password that the database takes, and all its clients go on.
+    Settle,
     /// Remove the throw-away containers of this run.
     Remove(String),
     /// Start this container.
     Start(String),
 }
+
+/// This program, also where its file was replaced or removed since it was started.
+const PROGRAM: &str = "/proc/self/exe";
 
 /// What a run tells its guard, a line of JSON each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +92,8 @@ impl Guard {
     }
 
     fn start(&self) -> anyhow::Result<Running> {
-        let program = std::env::current_exe().context("find this program")?;
-        let mut child = Command::new(program)
+        let mut child = Command::new(PROGRAM)
+            .arg0("platform-ops")
             .arg("--root")
             .arg(&self.root)
             .arg("guard")

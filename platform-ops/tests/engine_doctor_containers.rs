@@ -121,4 +121,21 @@ fn waivers(host: &Host) {
         expired["evidence"].as_str().unwrap().contains("expired"),
         "{expired}"
     );
+    // It is red, and in nobody's way.
+    let up = host.ops(&["up", "redis", "--dry-run"]).ok();
+    assert!(up.out.contains("create container of redis"), "{}", up.all());
+    // A waiver says why, and until when.
+    for left_out in ["reason", "expires"] {
+        let text = std::fs::read_to_string(host.path("config/waivers.toml")).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with(left_out));
+        let without: String = lines.map(|line| format!("{line}\n")).collect();
+        std::fs::write(host.path("config/waivers.toml"), without).unwrap();
+        let refused = host.ops(&["doctor"]);
+        assert!(
+            ![0, 3].contains(&refused.code) && refused.err.contains(left_out),
+            "{}",
+            refused.all()
+        );
+        std::fs::write(host.path("config/waivers.toml"), text).unwrap();
+    }
 }

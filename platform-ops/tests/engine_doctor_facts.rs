@@ -25,6 +25,9 @@ const MACHINE: &[Planted] = &[
     ("engine.version", |facts| {
         engine(facts).version = "19.03.15".to_owned()
     }),
+    ("engine.version", |facts| {
+        engine(facts).api_version = "1.40".to_owned()
+    }),
     ("engine.version", |facts| facts.engine = None),
     ("engine.log-driver", |facts| {
         engine(facts).log_driver = "journald".to_owned()

@@ -1,4 +1,4 @@
-//! A kill or Ctrl-C between any two steps of init, up and adopt: the next run finishes.
+//! A kill or Ctrl-C between any two steps of init, up, restart, down and adopt: the next run finishes.
 //!
 //! Some steps by chance at each run, the seed is printed; all of them with PLATFORM_OPS_EVERY_STEP
 //! set, as scripts/soak does.
@@ -9,10 +9,12 @@ mod by_hand;
 mod host;
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use by_hand::{by_hand, compose_up};
 use host::{Host, docker, signal_after};
+
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Steps to be killed at, of so many: the first, the last, and others by chance.
 fn some_steps(of: usize, count: usize) -> BTreeSet<usize> {
@@ -80,49 +82,118 @@ fn init_and_up_go_on_after_a_kill_or_an_interrupt_at_any_step() {
             assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
         }
     }
-}
-
-#[test]
-fn a_service_that_is_being_taken_over_is_in_the_end_taken_whole() {
-    let host = by_hand(&["redis"]);
-    let text = |path: &str| std::fs::read_to_string(host.path(path)).unwrap();
-    host.set_env("POSTGRES_USER=platform_admin");
-    host.set_env("POSTGRES_PASSWORD=${DB_ADMIN_PASSWORD}");
-    host.ops(&["adopt", "--network", &host.network()]).ok();
-    by_hand::redis(&host, &["set", "kept", "1"]);
-    let adopted = text("config/platform.env");
-    let take = ["adopt", "--take", "redis", "--yes"];
-    let plan = host
-        .ops(&["adopt", "--take", "redis", "--dry-run", "--json"])
-        .ok();
-    for step in some_steps(count_steps(&plan.json()), 3) {
-        let signal = if step % 2 == 0 { "INT" } else { "KILL" };
-        stop(&host, step, signal, &take);
-        finish(&host, &take);
-        assert_eq!(by_hand::redis(&host, &["get", "kept"]), "1");
-        let up = host.ops(&["up", "redis"]).ok();
-        assert!(up.out.contains("nothing to do"), "{}", up.all());
-        let filter = format!("name={}", host.container("redis"));
-        let all = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter]).ok();
-        assert_eq!(all.out.trim(), host.container("redis"));
-        // And back, for the next step.
-        docker(&["rm", "--force", &host.container("redis")]).ok();
-        std::fs::write(host.path("config/platform.env"), &adopted).unwrap();
-        compose_up(&host, &["redis"]);
-        by_hand::wait_for_redis(&host);
+    for command in [["restart", "--yes"], ["down", "--yes"]] {
+        let plan = host.ops(&[command[0], "--dry-run", "--json"]).ok();
+        for step in some_steps(count_steps(&plan.json()), 2) {
+            let signal = if step % 2 == 0 { "INT" } else { "KILL" };
+            stop(&host, step, signal, &command);
+            host.ops(&["up", "--yes"]).ok();
+            assert!(host.ops(&["up"]).ok().out.contains("nothing to do"));
+        }
     }
 }
 
-/// The same command finishes; `up` starts what was stopped and not yet taken.
-fn finish(host: &Host, take: &[&str]) {
-    let limit = std::time::Duration::from_secs(120);
-    fixtures::wait::until("the service to be taken", limit, || {
-        if host.ops(take).code == 0 {
-            return Ok(Some(()));
+/// A service of a hand-made stack, and what it has to serve however its taking went.
+struct Taken {
+    service: &'static str,
+    serves: fn(&Host),
+}
+
+#[test]
+fn redis_that_is_being_taken_over_is_in_the_end_taken_whole() {
+    let host = by_hand(&["redis"]);
+    by_hand::redis(&host, &["set", "kept", "1"]);
+    let serves = |host: &Host| {
+        by_hand::wait_for_redis(host);
+        assert_eq!(by_hand::redis(host, &["get", "kept"]), "1");
+    };
+    let service = "redis";
+    Taken { service, serves }.at_each_step(&host);
+}
+
+#[test]
+fn postgres_that_is_being_taken_over_is_in_the_end_taken_whole() {
+    let host = by_hand(&["postgres"]);
+    host::wait_for_postgres(&host.container("postgres"));
+    let sql = "create table t as select generate_series(1, 100) n";
+    host.psql("postgres", sql).ok();
+    let serves = |host: &Host| {
+        host::wait_for_postgres(&host.container("postgres"));
+        let counted = host.psql("postgres", "select count(*) from t").ok();
+        assert_eq!(counted.out.trim(), "100");
+    };
+    let service = "postgres";
+    Taken { service, serves }.at_each_step(&host);
+}
+
+#[test]
+fn pgbouncer_that_is_being_taken_over_is_in_the_end_taken_whole() {
+    let host = by_hand(&["postgres", "pgbouncer"]);
+    let serves = |host: &Host| {
+        let target = format!(
+            "host={} port=6432 user=platform_admin dbname=postgres",
+            host.container("pgbouncer")
+        );
+        let password = format!("PGPASSWORD={}", by_hand::ADMIN_PASSWORD);
+        let ask = ["psql", "-XAtq", &target, "-c", "select 41 + 1"];
+        fixtures::wait::until("the pooler to let in", WAIT_MAX, || {
+            let answer = host.client(&password, &ask);
+            Ok((answer.out.trim() == "42").then_some(()))
+        })
+        .unwrap();
+    };
+    let service = "pgbouncer";
+    Taken { service, serves }.at_each_step(&host);
+}
+
+impl Taken {
+    fn at_each_step(&self, host: &Host) {
+        let service = self.service;
+        host.set_env("POSTGRES_USER=platform_admin");
+        host.set_env("POSTGRES_PASSWORD=${DB_ADMIN_PASSWORD}");
+        host.ops(&["adopt", "--network", &host.network()]).ok();
+        let adopted = host.read("config/platform.env");
+        let take = ["adopt", "--take", service, "--yes"];
+        let dry = ["adopt", "--take", service, "--dry-run", "--json"];
+        let steps = count_steps(&host.ops(&dry).ok().json());
+        for step in some_steps(steps, 3) {
+            (self.serves)(host);
+            // The engine looks at its health by and by.
+            fixtures::wait::until("it to be healthy", WAIT_MAX, || {
+                Ok((host.ops(&dry).code == 0).then_some(()))
+            })
+            .unwrap();
+            let signal = if step % 2 == 0 { "INT" } else { "KILL" };
+            stop(host, step, signal, &take);
+            self.finish(host, &take);
+            (self.serves)(host);
+            let up = host.ops(&["up", service]).ok();
+            assert!(
+                up.out.contains("nothing to do"),
+                "step {step}: {}",
+                up.all()
+            );
+            let name = host.container(service);
+            let filter = format!("name={name}");
+            let all = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter]).ok();
+            assert_eq!(all.out.trim(), name, "step {step}");
+            // And back, for the next step.
+            docker(&["rm", "--force", &name]).ok();
+            std::fs::write(host.path("config/platform.env"), &adopted).unwrap();
+            compose_up(host, &[service]);
         }
-        // The engine may still be stopping the old one, which the killed run had asked for.
-        host.ops(&["up", "redis", "--yes"]);
-        Ok(None)
-    })
-    .unwrap();
+    }
+
+    /// The same command finishes; `up` starts what was stopped and not yet taken.
+    fn finish(&self, host: &Host, take: &[&str]) {
+        fixtures::wait::until("the service to be taken", WAIT_MAX, || {
+            if host.ops(take).code == 0 {
+                return Ok(Some(()));
+            }
+            // The engine may still be stopping the old one, which the killed run had asked for.
+            host.ops(&["up", self.service, "--yes"]);
+            Ok(None)
+        })
+        .unwrap();
+    }
 }

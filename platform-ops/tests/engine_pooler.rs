@@ -35,10 +35,9 @@ fn a_pause_holds_clients_back_and_always_ends() {
         pause_until(&host, end);
     }
     refuses_to_wait_for_ever(&host);
-    // A pause whose owner was killed is found and ended.
-    let mut child = paused(&host, &["pooler", "pause"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    killed(&host);
+    // One that somebody made by hand is found.
+    by_hand(&host, "PAUSE");
     assert!(is_paused(&host));
     let found = host::findings(&host);
     assert!(
@@ -47,8 +46,40 @@ fn a_pause_holds_clients_back_and_always_ends() {
     );
     host.ops(&["pooler", "resume"]).ok();
     assert!(!is_paused(&host));
-    host.ops(&["pooler", "resume"]).ok();
+    // Nobody is held back: not by what is not paused, nor by what PgBouncer does not know.
+    for arguments in [&["pooler", "resume"][..], &["pooler", "resume", "no_such"]] {
+        let run = host.ops(arguments).ok();
+        assert!(run.out.contains("nothing was held back"), "{}", run.all());
+    }
     host.ops(&["pooler", "reload"]).ok();
+}
+
+/// A kill of the one who paused lets clients go on, too.
+fn killed(host: &Host) {
+    for arguments in [&["pooler", "pause"][..], &["pooler", "pause", "postgres"]] {
+        assert!(query(host).wait().unwrap().success());
+        let mut child = paused(host, arguments);
+        let client = query(host);
+        fixtures::wait::until("the client to wait", Duration::from_secs(30), || {
+            Ok(waiting(host).then_some(()))
+        })
+        .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let answer = client.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "42");
+    }
+}
+
+/// A command in PgBouncer's console.
+fn by_hand(host: &Host, command: &str) {
+    let target = format!(
+        "host={} port=6432 user=pgbouncer_admin dbname=pgbouncer",
+        host.container("pgbouncer")
+    );
+    let password = format!("PGPASSWORD={}", host.env("PGBOUNCER_ADMIN_PASSWORD"));
+    host.client(&password, &["psql", "-XAtq", &target, "-c", command])
+        .ok();
 }
 
 /// A query through the pooler, as a client that waits.

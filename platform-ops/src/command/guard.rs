@@ -8,6 +8,7 @@ use crate::backup::pooler::Pooler;
 use crate::backup::throwaway;
 use crate::exit::Exit;
 use crate::guard::{Duty, left};
+use crate::rotation;
 use crate::session::Session;
 
 /// The engine or the pooler may be starting.
@@ -54,6 +55,8 @@ async fn fulfil(session: &Session, duty: &Duty) -> anyhow::Result<()> {
             Some(pooler) => pooler.resume(database).await,
             None => Ok(()),
         },
+        Duty::ResumeAll => rotation::resume_all(session).await,
+        Duty::Settle => rotation::settle(session).await,
         Duty::Remove(run) => throwaway::sweep(session.engine().await?.docker(), run).await,
         Duty::Start(container) => {
             let engine = session.engine().await?;

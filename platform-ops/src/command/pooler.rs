@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard::Duty;
 use crate::pooler::{Console, Row, statement};
 use crate::service::Service;
 use crate::session::Session;
@@ -37,7 +38,7 @@ Examples:
   platform-ops pooler pause --for 20s
 
 Clients wait, none is refused. Open transactions are waited for, --within at most: then nothing is
-paused. However this ends, clients are let go on; should it be killed: platform-ops pooler resume.")]
+paused. However this ends, also by a kill, clients are let go on.")]
     Pause {
         /// Only clients of this database
         database: Option<String>,
@@ -183,12 +184,18 @@ impl Pause<'_> {
         session.audit.record("pooler", &pause)?;
         // A console of its own: the one that waits for PAUSE takes no other command.
         let pausing = console(session, settings).await?;
+        let duty = match self.database {
+            Some(database) => Duty::Resume(database.to_owned()),
+            None => Duty::ResumeAll,
+        };
+        let duty = session.guard.hold(duty)?;
         let held = self.hold(session, &pausing, &pause).await;
         drop(pausing);
         // However it went.
         let resumed = one(session, settings, "RESUME", self.database).await;
         let exit = held?;
         resumed?;
+        duty.done();
         Ok(exit)
     }
 

@@ -21,11 +21,15 @@ use crate::stack;
 
 /// A role that another transaction holds must not hold up every client.
 const LOCK_SECONDS_MAX: u32 = 3;
+/// A session that is ended is gone by then.
+const SESSION_END_MAX: Duration = Duration::from_secs(5);
 /// By then PgBouncer has read its files.
 const PROOF_WAIT_MAX: Duration = Duration::from_secs(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A key that is never written: it carries the old secret into a file that holds both.
 const OLD_KEY: &str = "PLATFORM_OLD_PASSWORD";
+/// Of the session that changes a password: it may outlive the run.
+const APPLICATION: &str = "platform-ops-rotate";
 const USERLIST: &str = "pgbouncer/userlist.txt";
 const USERS_ACL: &str = "redis/users.acl";
 
@@ -82,7 +86,7 @@ impl Rotation {
         let place = Place {
             container: self.server()?.name.clone(),
             user: postgres::superuser(self.server()?).to_owned(),
-            application: "platform-ops".to_owned(),
+            application: APPLICATION.to_owned(),
             lock_wait_seconds: LOCK_SECONDS_MAX,
         };
         if !self.is_fresh {
@@ -107,7 +111,7 @@ impl Rotation {
             pause.reload().await
         };
         let changed = change.await;
-        let waited = pause.end().await;
+        let waited = pause.end(changed.is_ok()).await;
         changed?;
         let waited = waited?;
         session.audit.record("pooler", "RESUME")?;
@@ -116,6 +120,24 @@ impl Rotation {
         session.output.result("pause", &pause, || {
             format!("PgBouncer's clients waited {milliseconds} ms")
         });
+        Ok(())
+    }
+
+    /// Writes userlist.txt with the password that PostgreSQL takes, where it takes one of both.
+    pub(super) async fn follow(&self, session: &Session) -> anyhow::Result<()> {
+        // A change that is still under way would come after the look.
+        let end = format!(
+            "select count(pg_terminate_backend(pid, {})) from pg_stat_activity where application_name = '{APPLICATION}'",
+            SESSION_END_MAX.as_millis()
+        );
+        postgres::run(session, self.server()?, "postgres", &end).await?;
+        let direct = self.doors.first().context("PostgreSQL has no door")?;
+        let (from, to) = (&self.journal.from, &self.journal.to);
+        for (login, settings) in [(to, &self.after), (from, &self.before)] {
+            if direct.lets_in(login).await? {
+                return self.write(session, settings, USERLIST);
+            }
+        }
         Ok(())
     }
 

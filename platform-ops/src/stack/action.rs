@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::derived::Derived;
 use crate::environment::Environment;
 use crate::file::{self, Access};
+use crate::host_file;
 use crate::plan::{self, Effect, Plan};
 use crate::service::Service;
 use crate::session::Session;
@@ -31,6 +32,8 @@ pub enum Action {
         #[serde(skip)]
         content: String,
     },
+    /// Keeps this program as its own master.
+    Program { path: PathBuf, why: &'static str },
     /// Writes platform.env.
     Environment {
         path: PathBuf,
@@ -119,6 +122,11 @@ impl plan::Action for Action {
                 "rewrite {} ({why} differs from platform.env)",
                 path.display()
             ),
+            Self::Program { path, why, .. } => format!(
+                "keep this program as {} ({}; {why})",
+                path.display(),
+                host_file::PROGRAM_ACCESS.text()
+            ),
             Self::Environment {
                 path,
                 exists: false,
@@ -169,10 +177,12 @@ impl plan::Action for Action {
         match self {
             Self::Folder { exists: false, .. }
             | Self::File { why: "missing", .. }
+            | Self::Program { why: "missing", .. }
             | Self::Environment { exists: false, .. }
             | Self::Network { .. } => Effect::Create,
             Self::Folder { .. }
             | Self::File { .. }
+            | Self::Program { .. }
             | Self::Environment { .. }
             | Self::Signal { .. } => Effect::Change,
             Self::Up { effect, .. } => *effect,
@@ -191,6 +201,7 @@ impl plan::Action for Action {
                 content,
                 ..
             } => file::replace(path, content.as_bytes(), *access),
+            Self::Program { .. } => host_file::keep_program(&session.root),
             Self::Environment { environment, .. } => environment.save(session),
             Self::Network { name } => session.engine().await?.create_network(name).await,
             Self::Up { service, .. } => {

@@ -10,6 +10,7 @@ use super::observed::Observed;
 use crate::compose::Project;
 use crate::container::{Container, LABEL_CONFIG_HASH};
 use crate::failure::Failure;
+use crate::host_file;
 use crate::image::ImageLock;
 use crate::plan::{Effect, Plan};
 use crate::service::Service;
@@ -44,6 +45,10 @@ pub fn layout(
             changed.insert(file.path.clone());
             plan.push(Action::file(file.clone(), why));
         }
+    }
+    if let Some(why) = host_file::program_difference(&session.root)? {
+        let path = host_file::program_master(&session.root);
+        plan.push(Action::Program { path, why });
     }
     Ok(Layout { files, changed })
 }

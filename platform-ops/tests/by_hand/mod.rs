@@ -17,12 +17,18 @@ pub const TRADING_PASSWORD: &str = "TradingSecret0123456789abcd";
 /// The manual's stack: one compose file by hand, secrets in the environment. Only some of its
 /// services, or all.
 pub fn by_hand(services: &[&str]) -> Host {
+    by_hand_with(services, [ADMIN_PASSWORD, REDIS_PASSWORD, TRADING_PASSWORD])
+}
+
+/// The same with other secrets: of the database, of Redis, of the trading application.
+pub fn by_hand_with(services: &[&str], secrets: [&str; 3]) -> Host {
+    let [admin_password, redis_password, trading_password] = secrets;
     let host = Host::new();
     let folder = host.path("apps/postgres-stack");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::create_dir_all(host.path("config")).unwrap();
     let env = format!(
-        "# the platform\nPLATFORM_PROJECT={}\nDB_ADMIN_PASSWORD={ADMIN_PASSWORD}\nREDIS_PW={REDIS_PASSWORD}\nTRADING_APP_DB_PASSWORD={TRADING_PASSWORD}\n",
+        "# the platform\nPLATFORM_PROJECT={}\nDB_ADMIN_PASSWORD={admin_password}\nREDIS_PW={redis_password}\nTRADING_APP_DB_PASSWORD={trading_password}\n",
         host.prefix
     );
     std::fs::write(host.path("config/platform.env"), env).unwrap();
@@ -64,7 +70,9 @@ networks: {{default: {{name: {network}, external: true}}}}
     std::fs::write(folder.join("docker-compose.yml"), compose).unwrap();
     docker(&["network", "create", &network]).ok();
     compose_up(&host, services);
-    wait_for_redis(&host);
+    if services.is_empty() || services.contains(&"redis") {
+        wait_for_redis_with(&host, redis_password);
+    }
     host
 }
 
@@ -99,8 +107,12 @@ pub fn redis(host: &Host, arguments: &[&str]) -> String {
 
 /// A container that was just started may not answer yet.
 pub fn wait_for_redis(host: &Host) {
+    wait_for_redis_with(host, REDIS_PASSWORD);
+}
+
+fn wait_for_redis_with(host: &Host, password: &str) {
     let limit = std::time::Duration::from_secs(60);
-    let auth = format!("REDISCLI_AUTH={REDIS_PASSWORD}");
+    let auth = format!("REDISCLI_AUTH={password}");
     let container = host.container("redis");
     let ping = [
         "exec",

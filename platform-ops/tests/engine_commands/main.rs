@@ -9,8 +9,11 @@ mod logs;
 mod member;
 #[path = "../planted/mod.rs"]
 mod planted;
+mod program;
 mod pull;
+mod room;
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Command;
 
 use host::{Host, docker};
@@ -54,7 +57,32 @@ fn status(host: &Host) {
         run.all()
     );
     host.ops(&["up"]).ok();
+    watch(host);
     member::members_of_the_docker_group(host);
+}
+
+/// What changes while one looks on is told at the next look.
+fn watch(host: &Host) {
+    let mut child = host.spawn(&["status", "--watch", "--interval", "200ms", "--json"]);
+    let mut looks = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut look = || -> serde_json::Value {
+        let line = looks.next().unwrap().unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    let first = look();
+    assert!(first["services"].is_array(), "{first}");
+    docker(&["restart", &host.container("redis")]).ok();
+    let is_told = |look: &serde_json::Value| {
+        let changes = look["changes"].as_array().unwrap();
+        changes.iter().any(|change| change == "redis was restarted")
+    };
+    while !is_told(&look()) {}
+    signal(child.id(), "INT");
+    looks.for_each(drop);
+    assert!(child.wait().unwrap().success());
+    // A later look compares with the last of these.
+    let later = host.ops(&["status", "--json"]).json();
+    assert!(!is_told(&later), "{later}");
 }
 
 /// The real agent's image, shipping nothing to nowhere.

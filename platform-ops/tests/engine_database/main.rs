@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../alembic/mod.rs"]
+mod alembic;
 #[path = "../host/mod.rs"]
 mod host;
 

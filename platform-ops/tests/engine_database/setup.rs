@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
+use crate::alembic::{self, Migrator};
 use crate::host::{Host, Run};
-
-pub const ALEMBIC_IMAGE: &str = "platform-test/alembic:1";
 
 /// What a full schema holds; it is that of the second migration.
 pub const SCHEMA: &str = "\
@@ -23,17 +22,6 @@ INSERT INTO orders (who) VALUES ('from init.sql');
 pub const VERSION: &str = "\
 CREATE TABLE alembic_version (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
 INSERT INTO alembic_version VALUES ('0002');
-";
-
-const ENV_PY: &str = "\
-import os, sqlalchemy
-from alembic import context
-url = sqlalchemy.engine.URL.create('postgresql+psycopg2', 'trading_app_user', os.environ['DB_PASSWORD'],
-    os.environ['DB_HOST'], int(os.environ['DB_PORT']), 'trading_db')
-with sqlalchemy.create_engine(url).connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
 ";
 
 /// How the migrator reaches the server.
@@ -71,27 +59,19 @@ impl Platform {
     }
 
     fn application(&self, way: Way) {
-        let folder = self.host.path("apps/trading-app");
-        std::fs::create_dir_all(folder.join("migrations/versions")).unwrap();
-        let (server, port) = match way {
+        let server = match way {
             Way::Direct => (self.host.container("postgres"), 5432),
             Way::Pooler => (self.host.container("pgbouncer"), 6432),
         };
-        let compose = format!(
-            "name: {prefix}-trading\nservices:\n  migrator:\n    image: {ALEMBIC_IMAGE}\n    profiles: [tools]\n    \
-             volumes: ['./:/app:ro']\n    environment:\n      DB_HOST: {server}\n      DB_PORT: '{port}'\n      \
-             DB_PASSWORD: ${{TRADING_APP_DB_PASSWORD}}\n      PYTHONDONTWRITEBYTECODE: '1'\n\
-             networks: {{default: {{name: {network}, external: true}}}}\n",
-            prefix = self.host.prefix,
-            network = self.host.network(),
-        );
-        std::fs::write(folder.join("compose.yaml"), compose).unwrap();
-        std::fs::write(
-            folder.join("alembic.ini"),
-            "[alembic]\nscript_location = migrations\n",
-        )
-        .unwrap();
-        std::fs::write(folder.join("migrations/env.py"), ENV_PY).unwrap();
+        let migrator = Migrator {
+            project: format!("{}-trading", self.host.prefix),
+            network: self.host.network(),
+            server,
+            user: "trading_app_user",
+            key: "TRADING_APP_DB_PASSWORD",
+            database: "trading_db",
+        };
+        migrator.write(&self.host.path("apps/trading-app"));
         self.migration(
             "0001",
             "None",
@@ -102,12 +82,13 @@ impl Platform {
 
     /// Another migration of the application.
     pub fn migration(&self, revision: &str, before: &str, sql: &str) {
-        let text = format!(
-            "from alembic import op\nrevision = '{revision}'\ndown_revision = {before}\n\
-             def upgrade():\n    op.execute(\"{sql}\")\ndef downgrade():\n    pass\n"
+        let python = format!("op.execute(\"{sql}\")");
+        alembic::migration(
+            &self.host.path("apps/trading-app"),
+            revision,
+            before,
+            &python,
         );
-        let path = format!("apps/trading-app/migrations/versions/{revision}.py");
-        std::fs::write(self.host.path(&path), text).unwrap();
     }
 
     pub fn ops(&self, arguments: &[&str]) -> Run {

@@ -5,7 +5,9 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
-use crate::setup::{KEY, ROLE, doors, is_paused, trading};
+use crate::setup::{
+    KEY, ROLE, doors, is_paused, load, none_failed, one_of_both, trading, wait_for_load,
+};
 
 /// `make soak` sets it.
 const ROUNDS: &str = "PLATFORM_OPS_SOAK_ROUNDS";
@@ -30,8 +32,10 @@ pub fn killed_at(host: &Host, word: &str, delay_us: u64, spawn: impl FnOnce() ->
 }
 
 #[test]
-fn a_kill_at_any_moment_leaves_nothing_paused_and_the_next_run_finishes() {
+fn a_kill_at_any_moment_fails_no_transaction_leaves_nothing_paused_and_the_next_run_finishes() {
     let host = trading();
+    let load = load(&host);
+    wait_for_load(&host);
     let rounds: u64 = std::env::var(ROUNDS).map_or(12, |rounds| rounds.parse().unwrap());
     // Each step of the plan, and inside of the longest.
     let words = [
@@ -54,7 +58,8 @@ fn a_kill_at_any_moment_leaves_nothing_paused_and_the_next_run_finishes() {
         };
         killed += u64::from(round_of(&host, word, delay));
     }
-    eprintln!("{killed} of {rounds} runs were killed");
+    let transactions = none_failed(&host, load);
+    eprintln!("{killed} of {rounds} runs were killed; {transactions:.0} transactions, none failed");
     assert!(killed * 2 > rounds, "{killed} of {rounds} runs were killed");
 }
 
@@ -72,14 +77,19 @@ fn round_of(host: &Host, word: &str, delay_us: u64) -> bool {
     }
     let journal = host.path("config/rotation.json");
     if journal.exists() {
-        let refused = host.ops(&["up"]);
-        assert!(
-            refused.code == 4 && refused.err.contains("secrets rotate"),
-            "{}",
-            refused.all()
-        );
+        // What would write userlist.txt from platform.env.
+        for arguments in [&["up"][..], &["app", "add", "another"]] {
+            let refused = host.ops(arguments);
+            assert!(
+                refused.code == 4 && refused.err.contains("secrets rotate"),
+                "{}",
+                refused.all()
+            );
+        }
         let text = std::fs::read_to_string(&journal).unwrap();
         assert_eq!(crate::host::access(&journal), (0o600, 0));
+        // Whatever the next run will do, and when: new clients are let in until then.
+        one_of_both(host, &text);
         host.ops(&rotate).ok();
         let new = host.env(KEY);
         assert!(

@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../alembic/mod.rs"]
+mod alembic;
+#[path = "../by_hand/mod.rs"]
+mod by_hand;
 #[path = "../host/mod.rs"]
 mod host;
 
@@ -15,3 +19,4 @@ mod redis;
 mod refusal;
 mod role;
 mod setup;
+mod window;

@@ -6,6 +6,7 @@ use crate::host::{Host, POSTGRES_IMAGE, docker};
 
 pub const ROLE: &str = "trading_app_user";
 pub const KEY: &str = "TRADING_APP_DB_PASSWORD";
+const AGREED_WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A stack that runs, with the role's database and a table in it.
 pub fn trading() -> Host {
@@ -88,6 +89,23 @@ pub fn doors(host: &Host, user: &str, password: &str) -> [bool; 2] {
     })
 }
 
+/// Which secret of a rotation that was cut short is let in, the new one or the old: in the end one
+/// of them everywhere, and the other nowhere, without another run.
+#[track_caller]
+pub fn one_of_both(host: &Host, journal: &str) -> &'static str {
+    let journal: serde_json::Value = serde_json::from_str(journal).unwrap();
+    let secret = |side: &str| journal[side]["secret"].as_str().unwrap().to_owned();
+    let answers = || ["to", "from"].map(|side| doors(host, ROLE, &secret(side)));
+    fixtures::wait::until("both servers to agree", AGREED_WITHIN, || {
+        Ok(match answers() {
+            [[true, true], [false, false]] => Some("to"),
+            [[false, false], [true, true]] => Some("from"),
+            _ => None,
+        })
+    })
+    .unwrap_or_else(|error| panic!("{error:#}: {:?}", answers()))
+}
+
 /// Clients that stay connected through PgBouncer and work, saying each second how that goes.
 pub fn load(host: &Host) -> Child {
     let script = format!(
@@ -99,8 +117,8 @@ pub fn load(host: &Host) -> Child {
         .args(["--env", &format!("PGPASSWORD={}", host.env(KEY))])
         .args(["--name", &format!("{}-load", host.prefix)])
         .args(["--entrypoint", "bash", POSTGRES_IMAGE, "-c", &script])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(host.path("load.log")).unwrap())
         .spawn()
         .unwrap()
 }
@@ -115,10 +133,10 @@ pub fn wait_for_load(host: &Host) {
 
 /// Ends it: about how many transactions there were, none of them failed.
 #[track_caller]
-pub fn none_failed(host: &Host, load: Child) -> f64 {
+pub fn none_failed(host: &Host, mut load: Child) -> f64 {
     docker(&["kill", &format!("{}-load", host.prefix)]).ok();
-    let output = load.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    load.wait().unwrap();
+    let text = host.read("load.log");
     let seconds: Vec<&str> = text
         .lines()
         .filter(|line| line.starts_with("progress: "))

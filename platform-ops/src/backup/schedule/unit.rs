@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::backup::schedule::Schedule;
-use crate::host_file::HostFile;
+use crate::host_file::{HostFile, PROGRAM};
 use crate::root::Root;
 
 /// The timer's name.
@@ -17,7 +17,6 @@ const TIMER_FILE: &str = "/etc/systemd/system/platform-ops-backup.timer";
 const CRON_FILE: &str = "/etc/cron.d/platform-ops-backup";
 const SERVICE: &str = include_str!("../../../../deploy/host/platform-ops-backup.service");
 const TIMER_TEXT: &str = include_str!("../../../../deploy/host/platform-ops-backup.timer");
-const PROGRAM: &str = "/usr/local/bin/platform-ops";
 const CALENDAR: &str = "OnCalendar=";
 
 /// Every file that may be there for a schedule. Their masters are written by `install` alone.

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::image::ImageLock;
 use crate::plan::{self, Effect, Plan};
 use crate::pooler;
+use crate::rotation::Journal;
 use crate::secret;
 use crate::service::Service;
 use crate::session::Session;
@@ -127,6 +128,7 @@ impl Pooler {
 /// Carries it out.
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
     let _lock = session.lock("app add")?;
+    Journal::refuse_unfinished(session)?;
     let mut plan = Plan::new("app add");
     let (environment, role, keys) = environment(session, arguments)?;
     name::check(&role.database)?;

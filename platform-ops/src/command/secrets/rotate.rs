@@ -37,8 +37,9 @@ new connection is refused. --alternate gives it two login roles that act as the 
 turns, ROLE_a and ROLE_b: both are let in until the applications have changed. They have to take
 their user from <NAME>_DB_USER. Redis accepts both passwords for that time by itself.
 
-Run it again after a kill: it continues. Where an application does not get healthy, or a login does
-not work, everything is taken back. Exit codes: 1 also for a rotation that was taken back.")]
+Run it again after a kill: it continues; until then PgBouncer and the database agree on the old or
+the new one. Where an application does not get healthy, or a login does not work, everything is
+taken back. Exit codes: 1 also for a rotation that was taken back.")]
 pub struct Arguments {
     /// A role, redis, pgbouncer_admin, or the key in platform.env
     role: String,

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 
 use super::{Facts, Fault, Finding, Note, Warning, finding};
 use crate::disk::FLOOR_BYTES;
+use crate::host_file::PROGRAM;
 use crate::service::Service;
 
 /// The oldest engine that these checks know.
 const ENGINE_MIN: (u64, u64) = (20, 10);
+/// What that engine speaks; an older one lacks calls that are made here.
+const API_MIN: (u64, u64) = (1, 41);
 /// Several `--env-file` from here on.
 const COMPOSE_MIN: (u64, u64) = (2, 17);
 
@@ -58,8 +61,9 @@ pub(super) fn engine_version(facts: &Facts) -> Vec<Finding> {
             "systemctl enable --now docker",
         )];
     };
-    if version(&engine.version).is_some_and(|version| version < ENGINE_MIN) {
-        let evidence = format!("Docker {}", engine.version);
+    let is_older = |text: &str, min| version(text).is_some_and(|version| version < min);
+    if is_older(&engine.version, ENGINE_MIN) || is_older(&engine.api_version, API_MIN) {
+        let evidence = format!("Docker {}, API {}", engine.version, engine.api_version);
         return vec![finding(Fault, "engine", evidence, "dnf upgrade docker-ce")];
     }
     Vec::new()
@@ -194,12 +198,14 @@ pub(super) fn files(facts: &Facts) -> Vec<Finding> {
     files
         .map(|(path, difference)| {
             let master = masters.join(std::path::Path::new(path).file_name().unwrap_or_default());
-            let (severity, evidence) = if difference == "missing" {
-                (Note, "it is not installed".to_owned())
-            } else {
-                (Warning, format!("it differs from its master {}", master.display()))
+            let (severity, evidence) = match difference.as_str() {
+                "missing" => (Note, "it is not installed".to_owned()),
+                "unkept" => (Note, format!("{} does not hold it: no backup has it", masters.display())),
+                _ => (Warning, format!("it differs from its master {}", master.display())),
             };
-            let fix = if path.ends_with(".json") {
+            let fix = if path == PROGRAM {
+                format!("platform-ops up makes the installed one the master; back to the master: install -m 755 {} {path}", master.display())
+            } else if path.ends_with(".json") || path.contains("metadata-firewall") {
                 format!("compare them, and copy the right one over the other: {} {path}", master.display())
             } else if path.contains("platform-ops-backup") {
                 format!("compare it with its master {}, move it away, platform-ops backup schedule install", master.display())

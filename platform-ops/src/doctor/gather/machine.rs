@@ -10,7 +10,7 @@ use crate::compose::Project;
 use crate::crontab;
 use crate::disk;
 use crate::doctor::{EngineFacts, Facts, HostFacts, SelinuxFacts};
-use crate::host_file::{HOST_FILES, HostFile};
+use crate::host_file::{self, HOST_FILES, HostFile, PROGRAM};
 use crate::session::Session;
 
 /// Docker's rules for published ports use it; EL10 has it in a package that nothing pulls in.
@@ -146,7 +146,9 @@ fn files(session: &Session) -> Vec<(String, String)> {
         }
     };
     let files = HOST_FILES.iter().chain(&unit::FILES);
-    files.filter_map(difference).collect()
+    let program = host_file::installed_difference(&session.root);
+    let program = program.map(|difference| (PROGRAM.to_owned(), difference.to_owned()));
+    files.filter_map(difference).chain(program).collect()
 }
 
 fn clock() -> Option<bool> {
