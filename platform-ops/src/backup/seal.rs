@@ -16,7 +16,7 @@ use crate::backup::manifest::{Compression, Object};
 /// Fast, and the best ratio for its time on dumps.
 const ZSTD_LEVEL: i32 = 3;
 /// Taken from the channel by one call.
-const PIECES_AT_ONCE: usize = 32;
+const PIECES_AT_ONCE: usize = 8;
 
 /// How an object is sealed.
 #[derive(Clone, Debug)]

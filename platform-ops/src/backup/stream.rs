@@ -9,9 +9,8 @@ use crate::backup::progress::Progress;
 use crate::backup::seal::{self, Chunk, Recipe};
 use crate::backup::store::{Store, Writer};
 
-/// Pieces between source and sealer, of 32 KiB each where they come from a container: enough that
-/// neither side wakes the other for each one.
-const PIECES_MAX: usize = 32;
+/// Pieces between source and sealer: some, so that neither side wakes the other for each one.
+const PIECES_MAX: usize = 8;
 
 /// Stores what `produce` sends; the object appears only if the producer succeeded.
 ///
