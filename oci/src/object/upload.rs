@@ -136,6 +136,17 @@ impl Upload {
         self.send(number, bytes, sha256).await
     }
 
+    /// Waits until a part could be sent at once: who makes the next one only then holds one less.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn ready(&mut self) -> Result<()> {
+        while self.sending.len() >= self.options.parts_in_flight_max.max(1) {
+            self.join_one().await?;
+        }
+        Ok(())
+    }
+
     async fn send(&mut self, number: PartNumber, bytes: Bytes, sha256: Sha256Sum) -> Result<()> {
         if let Some(part) = self.earlier.remove(&number)
             && part.size == bytes.len() as u64
@@ -144,9 +155,7 @@ impl Upload {
             self.sent.push(part);
             return Ok(());
         }
-        while self.sending.len() >= self.options.parts_in_flight_max.max(1) {
-            self.join_one().await?;
-        }
+        self.ready().await?;
         let Some(id) = self.id.clone() else {
             return Err(Error::config("an upload without an id"));
         };

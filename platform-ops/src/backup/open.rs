@@ -17,6 +17,7 @@ use crate::failure::Failure;
 
 /// Bytes of one piece that goes on.
 const PIECE_BYTES: usize = 256 << 10;
+const NOBODY: &str = "nobody takes the bytes any more";
 
 /// A set's objects, and the keys to open them, if there are any.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +121,11 @@ impl Opener<'_> {
         }
         let mut sum = (whole == Whole::Compared).then(|| Sha::new(&SHA256));
         for (index, wanted) in object.chunks.iter().enumerate() {
+            // Room first: each chunk that waits somewhere is memory.
+            let room = match &sink {
+                Some(sink) => Some(sink.reserve().await.ok().context(NOBODY)?),
+                None => None,
+            };
             let chunk = reader
                 .next()
                 .await
@@ -137,11 +143,8 @@ impl Opener<'_> {
                 sum.update(&chunk);
             }
             self.progress.advance(chunk.len() as u64);
-            if let Some(sink) = &sink {
-                sink.send(chunk)
-                    .await
-                    .ok()
-                    .context("nobody takes the bytes any more")?;
+            if let Some(room) = room {
+                room.send(chunk);
             }
         }
         if sum.is_some_and(|sum| hex(sum.finish().as_ref()) != object.sha256) {
@@ -203,9 +206,7 @@ fn unseal(
         if let Some(sink) = sink {
             let mut full = std::mem::replace(&mut piece, vec![0; PIECE_BYTES]);
             full.truncate(read);
-            sink.blocking_send(full.into())
-                .ok()
-                .context("nobody takes the bytes any more")?;
+            sink.blocking_send(full.into()).ok().context(NOBODY)?;
         }
     }
     if bytes != object.plain_bytes || hex(plain.finish().as_ref()) != object.plain_sha256 {

@@ -14,8 +14,8 @@ pub use crate::backup::folder::Found;
 use crate::backup::folder::{FileReader, FileWriter, list_folder, remove_empty_parents};
 use crate::backup::seal::Chunk;
 
-/// Bytes under way at once; one part that waits, one that is filled and one between come on top.
-const UPLOAD_BYTES_MAX: usize = 32 << 20;
+/// Bytes under way at once; one part that waits and one that is filled come on top.
+const UPLOAD_BYTES_MAX: usize = 20 << 20;
 
 /// Where sets are kept.
 #[derive(Clone, Debug)]
@@ -204,6 +204,17 @@ impl Writer {
         match self {
             Self::File(file) => file.write(&bytes).await,
             Self::Upload(upload) => Ok(upload.write_summed(bytes, sha256).await?),
+        }
+    }
+
+    /// Waits until a chunk could be taken at once.
+    ///
+    /// # Errors
+    /// When one before it cannot be stored.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Upload(upload) => Ok(upload.ready().await?),
         }
     }
 

@@ -61,12 +61,16 @@ async fn write(
     mut sealed: Receiver<Chunk>,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    while let Some(chunk) = sealed.recv().await {
+    loop {
+        // Not before it can go: each chunk that waits somewhere is memory.
+        writer.ready().await?;
+        let Some(chunk) = sealed.recv().await else {
+            return Ok(());
+        };
         let bytes = chunk.bytes.len() as u64;
         writer.write(chunk).await?;
         progress.advance(bytes);
     }
-    Ok(())
 }
 
 /// Sends a piece on.
