@@ -24,13 +24,13 @@ fn a_drill_begins_within_its_window_only() {
     let later = window_in(2);
     let refused = platform.ops(&[&drill[..], &["--window", &later]].concat());
     assert_eq!(refused.code, 4, "{}", refused.all());
-    let opens = format!("{}", &later[..5]);
+    let opens = &later[..5];
     assert!(
         refused.err.contains("the next window begins at"),
         "{}",
         refused.err
     );
-    assert!(refused.err.contains(&opens), "{}", refused.err);
+    assert!(refused.err.contains(opens), "{}", refused.err);
     // Without hours, those of [schedule].
     let (first, store) = (platform.recipients(), platform.store());
     platform.configure(&format!(
