@@ -123,17 +123,21 @@ impl Throwaway {
     pub async fn ready(&self, program: Program, time_max: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
-            let words = match exec::run(&self.docker, program.clone(), b"", 1 << 16).await {
-                Ok(ended) if ended.code == 0 => return Ok(()),
-                Ok(ended) => ended.stderr,
-                Err(error) => format!("{error:#}"),
+            // One that is out of memory may not even start a program.
+            let left = time_max.saturating_sub(began.elapsed());
+            let asked = exec::run(&self.docker, program.clone(), b"", 1 << 16);
+            let words = match tokio::time::timeout(left, asked).await {
+                Ok(Ok(ended)) if ended.code == 0 => return Ok(()),
+                Ok(Ok(ended)) => ended.stderr,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "no answer".to_owned(),
             };
             let state = self.docker.inspect_container(&self.id, None).await?.state;
             let runs = state.and_then(|state| state.running) == Some(true);
             if !runs {
                 bail!("the container of the drill ended before it was ready: {words}");
             }
-            if began.elapsed() > time_max {
+            if began.elapsed() >= time_max {
                 let what = format!(
                     "the container of the drill did not get ready in {} s: {words}",
                     time_max.as_secs()
