@@ -11,8 +11,11 @@ demo: ## watch real containers' logs arrive, through a kill of the agent (2 minu
 test: ## everything that must hold; installs what it needs (root or sudo)
 	@scripts/test
 
-bench: ## measure speed and memory next to other programs (15 minutes); fails when they got worse
+bench: ## measure speed and memory next to other programs (20 minutes); fails when they got worse
 	@scripts/bench full
+	@scripts/docker-engine
+	@scripts/stack-images
+	@scripts/bench-backup --rounds 1 --out target/bench/results
 
 bench-short: ## the same in two minutes, without what takes long
 	@scripts/bench short

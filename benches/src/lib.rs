@@ -4,6 +4,7 @@
 //! `docs/performance.md` says what is measured and how to read it.
 
 pub mod agent;
+pub mod bucket;
 pub mod corpus;
 pub mod experiment;
 pub mod figure;

@@ -222,7 +222,11 @@ impl Error {
         match self.0.kind {
             ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Io | ErrorKind::Throttled => true,
             ErrorKind::Corrupt => true,
-            ErrorKind::BadRequest => self.0.code.as_deref() == Some("UnmatchedContentMD5"),
+            // Damaged on its way: UnmatchedContentMD5, UnmatchedContentSHA256.
+            ErrorKind::BadRequest => {
+                let code = self.0.code.as_deref().unwrap_or_default();
+                code.starts_with("UnmatchedContent")
+            }
             ErrorKind::Server => self.0.status != Some(501),
             ErrorKind::Conflict => {
                 matches!(

@@ -1,7 +1,7 @@
 //! Object Storage, API version 20160918: objects of one bucket, read and written with checks.
 //!
 //! Every operation is retried as long as [`RetryPolicy`] says and signed afresh each time. What is
-//! written is compared with the MD5 that the service computed of what it stored; what is read is
+//! written is compared with the checksum that the service computed of what it stored; what is read is
 //! read in ranges, so that a broken connection costs one range.
 
 mod bucket;
@@ -16,7 +16,7 @@ mod upload;
 mod write;
 
 pub use bucket::{Bucket, namespace};
-pub use checksum::{Md5Sum, multipart_md5};
+pub use checksum::{Md5Sum, Sha256Sum, multipart_md5};
 pub use download::{Download, DownloadOptions};
 pub use lifecycle::{LifecycleRule, NameFilter};
 pub use multipart::{Part, PartNumber, UploadId, UploadInfo};

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod open;
 pub mod outcome;
+mod pipe;
 pub mod policy;
 pub mod pooler;
 pub mod progress;

@@ -24,7 +24,7 @@ impl Exit {
     pub const LOCKED: Self = Self(11);
     /// What was read back is not what was written.
     pub const VERIFICATION_FAILED: Self = Self(12);
-    /// A remote side does not answer.
+    /// A remote side does not answer in time.
     pub const REMOTE_UNREACHABLE: Self = Self(13);
     /// Interrupted by a signal.
     pub const INTERRUPTED: Self = Self(130);
@@ -71,7 +71,7 @@ pub const HELP: &str = "\
   10   there is nothing to restore
   11   another run holds the lock
   12   verification failed: what was read back is not what was written
-  13   a remote side (the engine, Object Storage) does not answer
+  13   a remote side (the engine, a drill's container, Object Storage) does not answer in time
   130  interrupted by a signal
 
 `app run` ends with the code of the program it ran. Any other code is a failure.";

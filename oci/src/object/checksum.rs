@@ -1,10 +1,12 @@
-//! MD5 as Object Storage uses it: to find damage, not to keep anyone out.
+//! Checksums as Object Storage uses them: to find damage, not to keep anyone out.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
+
+use crate::signer::{Digest, digest};
 
 /// The MD5 of an object or a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,29 @@ impl Md5Sum {
 
 impl fmt::Display for Md5Sum {
     /// In base64.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0))
+    }
+}
+
+/// The SHA-256 of a part. Processors have instructions for it, so it costs a third of MD5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sha256Sum(Digest);
+
+impl Sha256Sum {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(digest(bytes))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256Sum {
+    /// In base64, as headers have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&STANDARD.encode(self.0))
     }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{HeaderName, HeaderValue, IF_NONE_MATCH};
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, header_value};
-use super::checksum::Md5Sum;
+use super::checksum::{Md5Sum, Sha256Sum};
 use super::name::{ObjectName, encode};
-use super::write::{CONTENT_MD5, PutOptions};
+use super::write::{PutOptions, check_md5, etag};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::Payload;
 use crate::signer::digest;
@@ -20,6 +20,8 @@ use crate::transport::Answer;
 const PAGE_BYTES_MAX: usize = 4 << 20;
 const PAGES_MAX: usize = 10_000;
 const OCTETS: &str = "application/octet-stream";
+const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("opc-checksum-algorithm");
+const CONTENT_SHA256: HeaderName = HeaderName::from_static("opc-content-sha256");
 
 /// 1 to 10,000.
 pub type PartNumber = u16;
@@ -116,7 +118,9 @@ impl Bucket {
             content_type: options.content_type.as_deref().unwrap_or(OCTETS),
             storage_tier: options.tier.map(super::StorageTier::name),
         };
-        let answer = self.post("/u", &ask, !options.overwrite, true).await;
+        let mut headers = vec![with_sha256()];
+        headers.extend((!options.overwrite).then(only_new));
+        let answer = self.post("/u", &ask, &headers, true).await;
         let answer = answer.map_err(|error| match error.kind() {
             ErrorKind::NotFound => error.with_hint(
                 "an object in parts needs OBJECT_OVERWRITE as well as OBJECT_CREATE, even where it is new",
@@ -127,7 +131,7 @@ impl Bucket {
         Ok(UploadId(created.upload_id))
     }
 
-    /// Sends a part; one of the same number is replaced.
+    /// Sends a part whose SHA-256 is known; one of the same number is replaced.
     ///
     /// # Errors
     /// Kind `Corrupt` when the service again and again stored other bytes; others as they come.
@@ -137,13 +141,14 @@ impl Bucket {
         upload: &UploadId,
         number: PartNumber,
         bytes: Bytes,
+        sha256: Sha256Sum,
     ) -> Result<Part> {
-        let md5 = Md5Sum::of(&bytes);
         let target = format!(
             "{}&uploadPartNum={number}",
             self.upload_target(name, upload)
         );
-        let headers = [(CONTENT_MD5, header_value("content-md5", &md5.to_string())?)];
+        let sum = header_value("opc-content-sha256", &sha256.to_string())?;
+        let headers = [with_sha256(), (CONTENT_SHA256, sum)];
         let payload = Payload::Unsigned {
             bytes: bytes.clone(),
             content_type: OCTETS,
@@ -151,16 +156,9 @@ impl Bucket {
         let call = self.call(Method::PUT, payload, &headers, bytes.len());
         let mut tries = self.tries();
         loop {
-            match self.put_once(&target, &call, md5).await {
-                Ok(etag) => {
-                    let size = bytes.len() as u64;
-                    return Ok(Part {
-                        number,
-                        etag,
-                        md5,
-                        size,
-                    });
-                }
+            let answer = self.ask(&target, &call).await;
+            match answer.and_then(|answer| stored(number, &answer, &bytes, sha256)) {
+                Ok(part) => return Ok(part),
                 Err(error) => tries.pause_after(error).await?,
             }
         }
@@ -218,7 +216,8 @@ impl Bucket {
             encode(name.as_str()),
             encode(&upload.0)
         );
-        self.post(&target, &commit, !overwrite, false).await
+        let headers: Vec<_> = (!overwrite).then(only_new).into_iter().collect();
+        self.post(&target, &commit, &headers, false).await
     }
 
     /// Gives an upload up; its parts are no longer billed. One that is gone already is no error.
@@ -266,14 +265,12 @@ impl Bucket {
         &self,
         rest: &str,
         body: &impl Serialize,
-        only_new: bool,
+        headers: &[(HeaderName, HeaderValue)],
         again: bool,
     ) -> Result<Answer> {
         let bytes =
             serde_json::to_vec(body).map_err(|error| Error::config(format!("{rest}: {error}")))?;
         let sha256 = digest(&bytes);
-        let only = [(IF_NONE_MATCH, HeaderValue::from_static("*"))];
-        let headers = if only_new { &only[..] } else { &[] };
         let payload = Payload::Json {
             bytes: bytes.into(),
             sha256: &sha256,
@@ -309,7 +306,94 @@ impl Bucket {
     }
 }
 
+/// Has the service compute SHA-256 besides MD5 (UploadPart, "opc-checksum-algorithm").
+fn with_sha256() -> (HeaderName, HeaderValue) {
+    (CHECKSUM_ALGORITHM, HeaderValue::from_static("SHA256"))
+}
+
+fn only_new() -> (HeaderName, HeaderValue) {
+    (IF_NONE_MATCH, HeaderValue::from_static("*"))
+}
+
+/// The part that the service has, if it is the one that was sent.
+fn stored(number: PartNumber, answer: &Answer, bytes: &Bytes, sha256: Sha256Sum) -> Result<Part> {
+    let md5 = match answer.header("opc-content-sha256") {
+        Some(said) if said == sha256.to_string() => answer_md5(answer)?,
+        Some(said) => {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("sent bytes of SHA-256 {sha256}, the service stored {said}"),
+            ));
+        }
+        // A service that knows MD5 only.
+        None => {
+            let md5 = Md5Sum::of(bytes);
+            check_md5(answer, md5)?;
+            md5
+        }
+    };
+    Ok(Part {
+        number,
+        etag: etag(answer)?,
+        md5,
+        size: bytes.len() as u64,
+    })
+}
+
+/// The MD5 that the service computed: listings and the whole object's checksum have it.
+fn answer_md5(answer: &Answer) -> Result<Md5Sum> {
+    let said = answer.header("opc-content-md5");
+    said.as_deref()
+        .and_then(Md5Sum::from_base64)
+        .ok_or_else(|| Error::new(ErrorKind::Unexpected, "the answer has no MD5 of the part"))
+}
+
 fn parse<T: for<'a> Deserialize<'a>>(answer: &Answer, what: &str) -> Result<T> {
     serde_json::from_slice(&answer.body)
         .map_err(|error| Error::new(ErrorKind::Unexpected, format!("{what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use reqwest::StatusCode;
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    fn answer(headers: &[(&'static str, &str)]) -> Answer {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.insert(*name, value.parse().unwrap());
+        }
+        Answer {
+            status: StatusCode::OK,
+            headers: all,
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn a_part_counts_by_the_sums_that_the_service_knows() {
+        let bytes = Bytes::from_static(b"part");
+        let sha256 = Sha256Sum::of(&bytes);
+        let md5 = Md5Sum::of(&bytes);
+        let (good, good_md5) = (sha256.to_string(), md5.to_string());
+        let (other, other_md5) = (
+            Sha256Sum::of(b"x").to_string(),
+            Md5Sum::of(b"x").to_string(),
+        );
+        let kind = |headers: &[(&'static str, &str)]| {
+            let part = stored(1, &answer(headers), &bytes, sha256);
+            part.map(|part| (part.md5, part.size))
+                .map_err(|error| error.kind())
+        };
+        let right = Ok((md5, 4));
+        let (etag, sum, old) = (("etag", "e"), "opc-content-sha256", "opc-content-md5");
+        assert_eq!(kind(&[etag, (sum, &good), (old, &good_md5)]), right);
+        let damaged = kind(&[etag, (sum, &other), (old, &good_md5)]);
+        assert_eq!(damaged, Err(ErrorKind::Corrupt));
+        assert_eq!(kind(&[etag, (old, &good_md5)]), right);
+        assert_eq!(kind(&[etag, (old, &other_md5)]), Err(ErrorKind::Corrupt));
+    }
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::PARTS_MAX;
 use super::bucket::Bucket;
-use super::checksum::{Md5Sum, is_multipart_md5};
+use super::checksum::{Md5Sum, Sha256Sum, is_multipart_md5};
 use super::multipart::{Part, PartNumber, UploadId};
 use super::name::ObjectName;
 use super::write::{PutOptions, Stored};
@@ -41,7 +41,7 @@ pub struct Upload {
     options: UploadOptions,
     id: Option<UploadId>,
     /// The first part, until a second one shows that there is more than one.
-    first: Option<Bytes>,
+    first: Option<(Bytes, Sha256Sum)>,
     /// Parts of an earlier run.
     earlier: BTreeMap<PartNumber, Part>,
     next: PartNumber,
@@ -101,6 +101,15 @@ impl Upload {
     /// # Errors
     /// That of any part that failed for good: nothing can come of the upload any more.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let sha256 = Sha256Sum::of(&bytes);
+        self.write_summed(bytes, sha256).await
+    }
+
+    /// The same, where the part's SHA-256 is known already: the service refuses a wrong one.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn write_summed(&mut self, bytes: Bytes, sha256: Sha256Sum) -> Result<()> {
         if self.next > PARTS_MAX {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -113,21 +122,32 @@ impl Upload {
         let number = self.next;
         self.next += 1;
         if number == 1 && self.id.is_none() {
-            self.first = Some(bytes);
+            self.first = Some((bytes, sha256));
             return Ok(());
         }
-        if let Some(first) = self.first.take() {
+        if let Some((first, sum)) = self.first.take() {
             let id = self
                 .bucket
                 .create_upload(&self.name, &self.options.put)
                 .await?;
             self.id = Some(id);
-            self.send(1, first).await?;
+            self.send(1, first, sum).await?;
         }
-        self.send(number, bytes).await
+        self.send(number, bytes, sha256).await
     }
 
-    async fn send(&mut self, number: PartNumber, bytes: Bytes) -> Result<()> {
+    /// Waits until a part could be sent at once: who makes the next one only then holds one less.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`].
+    pub async fn ready(&mut self) -> Result<()> {
+        while self.sending.len() >= self.options.parts_in_flight_max.max(1) {
+            self.join_one().await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, number: PartNumber, bytes: Bytes, sha256: Sha256Sum) -> Result<()> {
         if let Some(part) = self.earlier.remove(&number)
             && part.size == bytes.len() as u64
             && part.md5 == Md5Sum::of(&bytes)
@@ -135,16 +155,14 @@ impl Upload {
             self.sent.push(part);
             return Ok(());
         }
-        while self.sending.len() >= self.options.parts_in_flight_max.max(1) {
-            self.join_one().await?;
-        }
+        self.ready().await?;
         let Some(id) = self.id.clone() else {
             return Err(Error::config("an upload without an id"));
         };
         self.sent_bytes += bytes.len() as u64;
         let (bucket, name) = (self.bucket.clone(), self.name.clone());
         self.sending
-            .spawn(async move { bucket.put_part(&name, &id, number, bytes).await });
+            .spawn(async move { bucket.put_part(&name, &id, number, bytes, sha256).await });
         Ok(())
     }
 
@@ -169,7 +187,11 @@ impl Upload {
     /// others as they come.
     pub async fn finish(&mut self) -> Result<Stored> {
         if self.id.is_none() {
-            let bytes = self.first.take().unwrap_or_default();
+            let bytes = self
+                .first
+                .take()
+                .map(|(bytes, _)| bytes)
+                .unwrap_or_default();
             return self.bucket.put(&self.name, bytes, &self.options.put).await;
         }
         while !self.sending.is_empty() {

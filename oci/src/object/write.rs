@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Call, Payload};
 use crate::transport::Answer;
 
-pub(super) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const STORAGE_TIER: HeaderName = HeaderName::from_static("storage-tier");
 const OCTETS: &str = "application/octet-stream";
 
@@ -127,12 +127,7 @@ impl Bucket {
     }
 
     /// One attempt; the ETag of what was stored.
-    pub(super) async fn put_once(
-        &self,
-        target: &str,
-        call: &Call<'_>,
-        md5: Md5Sum,
-    ) -> Result<String> {
+    async fn put_once(&self, target: &str, call: &Call<'_>, md5: Md5Sum) -> Result<String> {
         let answer = self.ask(target, call).await?;
         check_md5(&answer, md5)?;
         etag(&answer)
@@ -166,14 +161,14 @@ impl Bucket {
 }
 
 /// The ETag that every write answers with.
-fn etag(answer: &Answer) -> Result<String> {
+pub(super) fn etag(answer: &Answer) -> Result<String> {
     answer
         .header("etag")
         .ok_or_else(|| Error::new(ErrorKind::Unexpected, "the answer has no ETag"))
 }
 
 /// Compares what the service stored with what was sent.
-fn check_md5(answer: &Answer, sent: Md5Sum) -> Result<()> {
+pub(super) fn check_md5(answer: &Answer, sent: Md5Sum) -> Result<()> {
     let stored = answer.header("opc-content-md5");
     if stored.as_deref().and_then(Md5Sum::from_base64) == Some(sent) {
         return Ok(());

@@ -87,11 +87,11 @@ impl Job {
             .cluster()
             .await
             .context("ask the server what it is")?;
-        self.compare_with_last(&cluster).await?;
+        let last = self.last(&cluster).await?;
         self.require_room(&cluster)?;
         // The write-ahead log grows while a snapshot is held.
         disk::require_room(&session.root)?;
-        let made = self.make(session, cluster).await;
+        let made = self.make(session, cluster, last).await;
         if made.is_err() {
             // A client that is gone leaves its backend at work.
             let _ = self.server.end_own_sessions().await;
@@ -121,15 +121,16 @@ impl Job {
         ))
     }
 
-    async fn compare_with_last(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    /// The last set, which must be of this cluster; none where that does not matter.
+    async fn last(&self, cluster: &Cluster) -> anyhow::Result<Option<Manifest>> {
         if self.accept_new_cluster {
-            return Ok(());
+            return Ok(None);
         }
         let last = listing::last_manifest(&self.store)
             .await
             .context("look at the last set")?;
         let Some(last) = last else {
-            return Ok(());
+            return Ok(None);
         };
         let before = &last.cluster;
         let what = if before.system_identifier != cluster.system_identifier {
@@ -143,7 +144,7 @@ impl Job {
                 cluster.bytes, last.set, before.bytes
             )
         } else {
-            return Ok(());
+            return Ok(Some(last));
         };
         Err(Failure::refused(what)
             .try_next("if that is what it should be: --accept-new-cluster")
@@ -167,7 +168,12 @@ impl Job {
         Ok(())
     }
 
-    async fn make(&self, session: &Session, cluster: Cluster) -> anyhow::Result<Made> {
+    async fn make(
+        &self,
+        session: &Session,
+        cluster: Cluster,
+        last: Option<Manifest>,
+    ) -> anyhow::Result<Made> {
         let identity = Identity::generate();
         let recipients = match self.recipients.is_empty() {
             true => Recipients::default(),
@@ -179,6 +185,7 @@ impl Job {
             job: self,
             session,
             set: listing::new_set_id(created)?,
+            last,
             recipients,
             objects: Vec::new(),
             warnings: Vec::new(),

@@ -1,7 +1,9 @@
 //! The restore drill: a set counts only after it was restored.
 
+mod redis;
+
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bollard::Docker;
@@ -11,8 +13,6 @@ use tokio::sync::mpsc;
 
 use crate::backup::catalog::Catalog;
 use crate::backup::check;
-use crate::backup::container::is_missing;
-use crate::backup::exec::{self, Program};
 use crate::backup::key::Identities;
 use crate::backup::listing::{Proof, Set};
 use crate::backup::manifest::{Database, Manifest};
@@ -21,10 +21,11 @@ use crate::backup::progress::Progress;
 use crate::backup::psql::{LOCK_WAIT_SECONDS, Place};
 use crate::backup::server::Server;
 use crate::backup::store::Store;
-use crate::backup::target::{Target, put_file, read_catalog};
-use crate::backup::throwaway::{self, Caps, Spec, Throwaway};
+use crate::backup::target::{Target, read_catalog};
+use crate::backup::throwaway::{self, Caps, Spec, Throwaway, image_of};
 use crate::disk;
-use crate::failure::Failure;
+use crate::exit::Exit;
+use crate::failure::{self, Failure};
 use crate::guard::{Duty, Guard};
 use crate::interrupt::Interrupt;
 
@@ -45,6 +46,10 @@ pub struct Drill<'a> {
     pub caps: Caps,
     /// Jobs of pg_restore.
     pub jobs: usize,
+    /// How long a container may take until it answers.
+    pub ready_max: Duration,
+    /// How long all of it may take; no limit, where none is set.
+    pub time_max: Option<Duration>,
     /// Ends it.
     pub interrupt: &'a Interrupt,
     /// Removes the containers should this run be killed.
@@ -55,7 +60,9 @@ impl Drill<'_> {
     /// Restores the set and says what it found; every container is gone afterwards.
     ///
     /// # Errors
-    /// When no drill can be held; a set that cannot be restored is a fault in the proof.
+    /// When no drill can be held to its end: [`Exit::REFUSED`] for want of room, an image or time,
+    /// [`Exit::REMOTE_UNREACHABLE`] when a container does not get ready or ends. What cannot be
+    /// restored is no error but a fault in the proof.
     pub async fn hold(&self, set: &Set, progress: &Progress) -> anyhow::Result<Proof> {
         self.require_room(&set.manifest).await?;
         let began = Instant::now();
@@ -90,16 +97,27 @@ impl Drill<'_> {
         let drilled = tokio::select! {
             drilled = drilled => drilled,
             () = self.interrupt.wait() => Err(self.interrupt.failure().into()),
+            () = self.time_is_up() => Err(too_long(began.elapsed())),
         };
         throwaway::sweep(self.docker, run).await?;
         held.done();
         if let Err(error) = drilled {
             self.interrupt.check()?;
+            if !is_fault_of_set(&error) {
+                return Err(error.context("the set was not drilled"));
+            }
             proof.faults.push(format!("{error:#}"));
         }
         proof.complete = self.only.is_empty() && proof.faults.is_empty();
         proof.seconds = began.elapsed().as_secs_f64();
         Ok(proof)
+    }
+
+    async fn time_is_up(&self) {
+        match self.time_max {
+            Some(time_max) => tokio::time::sleep(time_max).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// A drill that fills the disk ends the databases that it is for.
@@ -180,9 +198,23 @@ impl Drill<'_> {
             binds: Vec::new(),
         };
         let container = Throwaway::start(self.docker, run, spec).await?;
+        match self.databases(opener, run, &container, proof).await {
+            Ok(()) => container.remove().await,
+            Err(error) => Err(container.explain(error, false).await),
+        }
+    }
+
+    async fn databases(
+        &self,
+        opener: &Opener<'_>,
+        run: &str,
+        container: &Throwaway,
+        proof: &mut Proof,
+    ) -> anyhow::Result<()> {
+        let manifest = opener.manifest;
         let place = Place {
             container: container.id().to_owned(),
-            user: user.clone(),
+            user: manifest.cluster.superuser.clone(),
             application: format!("platform-ops:{run}"),
             lock_wait_seconds: LOCK_WAIT_SECONDS,
         };
@@ -197,7 +229,7 @@ impl Drill<'_> {
             "-c",
             "select 1",
         ];
-        container.ready(place.program(ask)).await?;
+        container.ready(place.program(ask), self.ready_max).await?;
         let target = Target {
             server: Server::new(self.docker.clone(), place),
             jobs: self.jobs,
@@ -211,7 +243,7 @@ impl Drill<'_> {
             self.database(opener, &target, &catalog, database, proof)
                 .await?;
         }
-        container.remove().await
+        Ok(())
     }
 
     async fn database(
@@ -254,72 +286,6 @@ impl Drill<'_> {
         Ok(())
     }
 
-    async fn redis(&self, opener: &Opener<'_>, run: &str, proof: &mut Proof) -> anyhow::Result<()> {
-        let manifest = opener.manifest;
-        let Some(redis) = &manifest.redis else {
-            return Ok(());
-        };
-        let image = image_of(self.docker, manifest, "redis").await?;
-        // It waits for its file: Redis loads an RDB at its start only.
-        let wait = "while [ ! -e /data/go ]; do sleep 0.1; done; \
-            exec redis-server --dir /data --save '' --appendonly no";
-        let command = ["sh", "-c", wait].map(str::to_owned).to_vec();
-        let spec = Spec {
-            image,
-            command,
-            caps: self.caps,
-            ..Spec::default()
-        };
-        let container = Throwaway::start(self.docker, run, spec).await?;
-        let object = manifest.object(&redis.object)?;
-        put_file(
-            self.docker,
-            container.id(),
-            opener,
-            object,
-            "/data/dump.rdb",
-        )
-        .await?;
-        let program = |command: &[&str]| Program::new(container.id(), command.iter().copied());
-        let report = program(&["redis-check-rdb", "/data/dump.rdb"]);
-        let report = exec::text(self.docker, report, b"")
-            .await
-            .context("check the RDB")?;
-        let count = |what: &str| -> Option<u64> {
-            let line = report
-                .lines()
-                .find(|line| line.trim_end().ends_with(what))?;
-            line.split_whitespace()
-                .rev()
-                .nth(what.split_whitespace().count())?
-                .parse()
-                .ok()
-        };
-        let read = count("keys read").context("redis-check-rdb does not say how many keys")?;
-        let expired = count("already expired").unwrap_or(0);
-        exec::text(self.docker, program(&["touch", "/data/go"]), b"").await?;
-        let ping = ["sh", "-c", "redis-cli -e ping | grep -qx PONG"];
-        container.ready(program(&ping)).await?;
-        let info = exec::text(
-            self.docker,
-            program(&["redis-cli", "-e", "info", "keyspace"]),
-            b"",
-        );
-        let loaded = crate::backup::redis::keys_in(&info.await?);
-        let [low, high] = [
-            redis.keys[0].min(redis.keys[1]),
-            redis.keys[0].max(redis.keys[1]),
-        ];
-        if loaded + expired < read || read < low.saturating_sub(expired) || read > high {
-            proof.faults.push(format!(
-                "Redis: {loaded} keys loaded of {read} in the file, where {low} to {high} were saved"
-            ));
-        } else {
-            proof.checks.push(format!("Redis: {loaded} keys"));
-        }
-        container.remove().await
-    }
-
     /// An archive that opens to its end is whole.
     async fn folders(&self, opener: &Opener<'_>, proof: &mut Proof) -> anyhow::Result<()> {
         for folder in &opener.manifest.folders {
@@ -342,25 +308,42 @@ impl Drill<'_> {
     }
 }
 
-/// The image of a service that is here: by its id, or on another host by the digest it is pulled by.
-async fn image_of(docker: &Docker, manifest: &Manifest, service: &str) -> anyhow::Result<String> {
-    let mut images = manifest.images.iter();
-    let image = images.find(|image| image.service == service);
-    let image = image.with_context(|| format!("the set names no image of {service}"))?;
-    for name in std::iter::once(&image.id).chain(&image.digests) {
-        match docker.inspect_image(name).await {
-            Ok(_) => return Ok(name.clone()),
-            Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(error).with_context(|| format!("look for image {name}")),
-        }
+fn too_long(after: Duration) -> anyhow::Error {
+    let what = format!("the window ended after {} s of it", after.as_secs());
+    Failure::refused(what)
+        .try_next("a longer window, more --cpus, or another host")
+        .into()
+}
+
+/// Whether an error shows that the set cannot be restored: neither the engine, the way to the store,
+/// nor a container that did not get ready.
+fn is_fault_of_set(error: &anyhow::Error) -> bool {
+    if let Some(failure) = failure::of(error) {
+        return !matches!(failure.exit(), Exit::REFUSED | Exit::REMOTE_UNREACHABLE);
     }
-    let what = format!(
-        "the image of {service}, {}, is not on this host",
-        image.name
-    );
-    let hint = match image.digests.first() {
-        Some(digest) => format!("docker pull {digest}"),
-        None => format!("docker save {} there, docker load here", image.name),
+    let of_the_way = |cause: &(dyn std::error::Error + 'static)| {
+        let remote = cause.downcast_ref::<oci::Error>();
+        cause.is::<bollard::errors::Error>()
+            || remote.is_some_and(|error| error.kind() != oci::ErrorKind::Archived)
     };
-    Err(Failure::refused(what).try_next(hint).into())
+    !error.chain().any(of_the_way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_restored_is_the_sets_fault() {
+        let failure = |exit| anyhow::Error::from(Failure::new(exit, "x")).context("restore");
+        assert!(is_fault_of_set(&failure(Exit::VERIFICATION_FAILED)));
+        assert!(is_fault_of_set(&anyhow::anyhow!(
+            "pg_restore ended with code 1"
+        )));
+        assert!(!is_fault_of_set(&failure(Exit::REMOTE_UNREACHABLE)));
+        assert!(!is_fault_of_set(&too_long(Duration::ZERO)));
+        let engine = bollard::errors::Error::RequestTimeoutError;
+        let engine = anyhow::Error::from(engine).context("make a container");
+        assert!(!is_fault_of_set(&engine));
+    }
 }

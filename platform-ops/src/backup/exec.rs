@@ -1,6 +1,8 @@
 //! Programs inside a container, with their exit codes: the engine's stream may end for other
 //! reasons than success.
 
+mod whole;
+
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,10 @@ use futures_util::{Stream, StreamExt as _};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use crate::backup::pipe;
+
+pub use whole::{Ended, run, text};
 
 /// Bytes of one frame of output at most.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -35,6 +41,9 @@ pub struct Program {
     pub environment: Vec<String>,
     /// Whether something is written to it.
     pub has_input: bool,
+    /// Whether its input, if it has one, else its output, is large: then it passes by a pipe beside the
+    /// engine, where that can be. The other one passes the engine.
+    pub is_large: bool,
 }
 
 impl Program {
@@ -55,6 +64,12 @@ pub struct Process {
     name: String,
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
     input: Option<Pin<Box<dyn AsyncWrite + Send>>>,
+    /// By which its output comes, if not by the engine.
+    pipe: Option<pipe::Output>,
+    /// What came while the pipe was waited for.
+    early: Option<Bytes>,
+    /// Whether the engine's stream has ended.
+    is_silent: bool,
     stderr: Vec<u8>,
     ended: bool,
 }
@@ -67,13 +82,21 @@ impl Process {
     pub async fn start(docker: &Docker, program: Program) -> anyhow::Result<Self> {
         let name = program.command.first().cloned().unwrap_or_default();
         let failed = || format!("start {name} in container {}", program.container);
+        let place = match program.is_large {
+            true => pipe::Place::find(docker, &program.container).await,
+            false => None,
+        };
+        let command = match &place {
+            Some(place) => place.command(&program.command, program.has_input),
+            None => program.command.clone(),
+        };
         let options = CreateExecOptions {
             attach_stdin: Some(program.has_input),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             tty: Some(false),
             env: Some(program.environment.clone()),
-            cmd: Some(program.command.clone()),
+            cmd: Some(command),
             ..CreateExecOptions::default()
         };
         let id = docker
@@ -89,15 +112,61 @@ impl Process {
         let StartExecResults::Attached { output, input } = started.with_context(failed)? else {
             bail!("{}: the engine detached it", failed());
         };
-        Ok(Self {
+        let mut process = Self {
             docker: docker.clone(),
             id,
             output,
             input: program.has_input.then_some(input),
+            pipe: None,
+            early: None,
+            is_silent: false,
             stderr: Vec::new(),
             ended: false,
-            name,
-        })
+            name: name.clone(),
+        };
+        if let Some(place) = place {
+            let connected = process.connect(place, program.has_input).await;
+            connected.with_context(failed)?;
+        }
+        Ok(process)
+    }
+
+    /// Waits for the program's pipe; one that has none, or has ended, goes on without.
+    async fn connect(&mut self, place: pipe::Place, has_input: bool) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < START_MAX {
+            if has_input {
+                if let Some(sender) = place.sender()? {
+                    place.remove();
+                    self.input = Some(Box::pin(sender));
+                    return Ok(());
+                }
+            } else if let Some(receiver) = place.receiver()? {
+                self.pipe = Some(pipe::Output::new(receiver, place));
+                return Ok(());
+            }
+            match tokio::time::timeout(LOOK_AGAIN, self.output.next()).await {
+                Err(_) => {}
+                Ok(None) => {
+                    self.is_silent = true;
+                    return Ok(());
+                }
+                Ok(Some(piece)) => match piece? {
+                    LogOutput::StdErr { message } => {
+                        if message.starts_with(pipe::NO_PIPE.as_bytes()) {
+                            return Ok(());
+                        }
+                        self.keep_stderr(&message);
+                    }
+                    LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                        self.early = Some(message);
+                        return Ok(());
+                    }
+                    LogOutput::StdIn { .. } => {}
+                },
+            }
+        }
+        bail!("it does not start")
     }
 
     /// Holds it to the last `cpus` CPUs of those that it may run on.
@@ -142,17 +211,46 @@ impl Process {
     /// # Errors
     /// When the engine breaks off.
     pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
-        while let Some(piece) = self.output.next().await {
-            let piece = piece.with_context(|| format!("read from {}", self.name))?;
-            match piece {
-                LogOutput::StdOut { message } | LogOutput::Console { message } => {
+        if let Some(piece) = self.early.take() {
+            return Ok(Some(piece));
+        }
+        loop {
+            let message = match &mut self.pipe {
+                Some(pipe) => tokio::select! {
+                    biased;
+                    piece = pipe.next() => match piece.with_context(|| format!("read from {}", self.name))? {
+                        Some(piece) => return Ok(Some(piece)),
+                        None => {
+                            self.pipe = None;
+                            continue;
+                        }
+                    },
+                    message = self.output.next(), if !self.is_silent => message,
+                },
+                None if self.is_silent => return Ok(None),
+                None => self.output.next().await,
+            };
+            match message
+                .transpose()
+                .with_context(|| format!("read from {}", self.name))?
+            {
+                Some(LogOutput::StdOut { message } | LogOutput::Console { message }) => {
                     return Ok(Some(message));
                 }
-                LogOutput::StdErr { message } => self.keep_stderr(&message),
-                LogOutput::StdIn { .. } => {}
+                Some(LogOutput::StdErr { message }) => self.keep_stderr(&message),
+                Some(LogOutput::StdIn { .. }) => {}
+                None => {
+                    self.is_silent = true;
+                    if self
+                        .pipe
+                        .as_mut()
+                        .is_some_and(pipe::Output::was_never_opened)
+                    {
+                        self.pipe = None;
+                    }
+                }
             }
         }
-        Ok(None)
     }
 
     fn keep_stderr(&mut self, message: &[u8]) {
@@ -262,72 +360,4 @@ async fn kill(docker: &Docker, id: &str) {
 fn host_pid(state: &ExecInspectResponse) -> Option<Pid> {
     let pid = state.pid.filter(|_| state.running == Some(true))?;
     Pid::from_raw(i32::try_from(pid).ok()?)
-}
-
-/// How a program ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its standard output.
-    pub stdout: Vec<u8>,
-    /// The end of its complaints.
-    pub stderr: String,
-    /// Its exit code.
-    pub code: i64,
-}
-
-/// Runs a program to its end, feeding `input` while its output is read.
-///
-/// # Errors
-/// When the engine breaks off or output exceeds `stdout_bytes_max`; an exit code is no error here.
-pub async fn run(
-    docker: &Docker,
-    mut program: Program,
-    input: &[u8],
-    stdout_bytes_max: usize,
-) -> anyhow::Result<Ended> {
-    program.has_input = !input.is_empty();
-    let mut process = Process::start(docker, program).await?;
-    let mut writer = process.take_input();
-    let feed = async {
-        if let Some(writer) = &mut writer {
-            // A program that ends early says why in its exit code.
-            let _ = writer.write_all(input).await;
-            let _ = writer.shutdown().await;
-        }
-    };
-    let read = async {
-        let mut stdout = Vec::new();
-        while let Some(piece) = process.next().await? {
-            if stdout.len() + piece.len() > stdout_bytes_max {
-                bail!(
-                    "{} printed more than {stdout_bytes_max} bytes",
-                    process.name
-                );
-            }
-            stdout.extend_from_slice(&piece);
-        }
-        Ok(stdout)
-    };
-    let ((), stdout) = tokio::join!(feed, read);
-    let stdout = stdout?;
-    let (code, stderr) = process.wait().await?;
-    let code = code.ok_or_else(|| anyhow!("the engine's stream of {} broke off", process.name))?;
-    Ok(Ended {
-        stdout,
-        stderr,
-        code,
-    })
-}
-
-/// The same, where any exit code but 0 is an error; its output as text.
-///
-/// # Errors
-/// Those of [`run`], and how the program ended.
-pub async fn text(docker: &Docker, program: Program, input: &[u8]) -> anyhow::Result<String> {
-    let name = program.command.first().cloned().unwrap_or_default();
-    let ended = run(docker, program, input, 64 << 20).await?;
-    if ended.code != 0 {
-        bail!("{name} ended with code {}: {}", ended.code, ended.stderr);
-    }
-    String::from_utf8(ended.stdout).with_context(|| format!("the output of {name}"))
 }

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 
 /// Bytes of one piece that goes on.
 const PIECE_BYTES: usize = 256 << 10;
+const NOBODY: &str = "nobody takes the bytes any more";
 
 /// A set's objects, and the keys to open them, if there are any.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +39,9 @@ impl Opener<'_> {
     /// [`Exit::VERIFICATION_FAILED`], naming object, chunk and offset.
     pub async fn check(&self, object: &Object) -> anyhow::Result<()> {
         if self.manifest.encryption.is_some() && self.identities.is_empty() {
-            return self.fetch(object, None).await;
+            return self.fetch(object, None, Whole::Compared).await;
         }
-        let (sender, mut pieces) = mpsc::channel::<Bytes>(2);
-        let drain = async { while pieces.recv().await.is_some() {} };
-        let (opened, ()) = tokio::join!(self.open(object, sender), drain);
-        opened
+        self.open_as(object, None, Whole::Compared).await
     }
 
     /// Sends the bytes inside to `sink`. What was sent counts only if this succeeds.
@@ -51,13 +49,22 @@ impl Opener<'_> {
     /// # Errors
     /// [`Exit::VERIFICATION_FAILED`]; or `sink` takes no more.
     pub async fn open(&self, object: &Object, sink: Sender<Bytes>) -> anyhow::Result<()> {
+        self.open_as(object, Some(sink), Whole::Implied).await
+    }
+
+    async fn open_as(
+        &self,
+        object: &Object,
+        sink: Option<Sender<Bytes>>,
+        whole: Whole,
+    ) -> anyhow::Result<()> {
         let (sender, stored) = mpsc::channel(1);
         let (identities, wanted) = (self.identities.clone(), object.clone());
         let encrypted = self.manifest.encryption.is_some();
         let opening = tokio::task::spawn_blocking(move || {
-            unseal(&wanted, encrypted, &identities, stored, &sink)
+            unseal(&wanted, encrypted, &identities, stored, sink.as_ref())
         });
-        let fetched = self.fetch(object, Some(sender)).await;
+        let fetched = self.fetch(object, Some(sender), whole).await;
         let opened = opening.await.context("open").and_then(|opened| opened);
         // A damaged chunk ends the stream: its own error says more than that of a short stream.
         // A sink that is gone shows on the other side, and there it counts.
@@ -92,7 +99,12 @@ impl Opener<'_> {
         opened.map(|()| all)
     }
 
-    async fn fetch(&self, object: &Object, sink: Option<Sender<Bytes>>) -> anyhow::Result<()> {
+    async fn fetch(
+        &self,
+        object: &Object,
+        sink: Option<Sender<Bytes>>,
+        whole: Whole,
+    ) -> anyhow::Result<()> {
         let name = format!("{}/{}", self.manifest.set, object.name);
         let reader = self.store.open(&name, object.chunk_bytes).await;
         let reader = reader.with_context(|| format!("read {name}"))?;
@@ -107,8 +119,13 @@ impl Opener<'_> {
             ))
             .into());
         }
-        let mut whole = Sha::new(&SHA256);
+        let mut sum = (whole == Whole::Compared).then(|| Sha::new(&SHA256));
         for (index, wanted) in object.chunks.iter().enumerate() {
+            // Room first: each chunk that waits somewhere is memory.
+            let room = match &sink {
+                Some(sink) => Some(sink.reserve().await.ok().context(NOBODY)?),
+                None => None,
+            };
             let chunk = reader
                 .next()
                 .await
@@ -122,20 +139,28 @@ impl Opener<'_> {
                 ))
                 .into());
             }
-            whole.update(&chunk);
+            if let Some(sum) = &mut sum {
+                sum.update(&chunk);
+            }
             self.progress.advance(chunk.len() as u64);
-            if let Some(sink) = &sink {
-                sink.send(chunk)
-                    .await
-                    .ok()
-                    .context("nobody takes the bytes any more")?;
+            if let Some(room) = room {
+                room.send(chunk);
             }
         }
-        if hex(whole.finish().as_ref()) != object.sha256 {
+        if sum.is_some_and(|sum| hex(sum.finish().as_ref()) != object.sha256) {
             return Err(failed(format!("{name}: its SHA-256 is not that of the manifest")).into());
         }
         Ok(())
     }
+}
+
+/// What is done with an object's SHA-256, beside those of its chunks, which cover every byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// Compared: who recovers by hand goes by it.
+    Compared,
+    /// It follows from the chunks.
+    Implied,
 }
 
 fn failed(what: String) -> Failure {
@@ -147,7 +172,7 @@ fn unseal(
     encrypted: bool,
     identities: &Identities,
     stored: Receiver<Bytes>,
-    sink: &Sender<Bytes>,
+    sink: Option<&Sender<Bytes>>,
 ) -> anyhow::Result<()> {
     let input = ChannelReader {
         stored,
@@ -169,26 +194,38 @@ fn unseal(
     };
     let mut plain = Sha::new(&SHA256);
     let mut bytes = 0_u64;
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let mut piece = vec![0; PIECE_BYTES];
-        let read = input
-            .read(&mut piece)
+        let read = fill(&mut input, &mut piece)
             .map_err(|error| anyhow!(failed(format!("{}: {error}", object.name))))?;
         if read == 0 {
             break;
         }
-        piece.truncate(read);
-        plain.update(&piece);
+        plain.update(&piece[..read]);
         bytes += read as u64;
-        sink.blocking_send(piece.into())
-            .ok()
-            .context("nobody takes the bytes any more")?;
+        if let Some(sink) = sink {
+            let mut full = std::mem::replace(&mut piece, vec![0; PIECE_BYTES]);
+            full.truncate(read);
+            sink.blocking_send(full.into()).ok().context(NOBODY)?;
+        }
     }
     if bytes != object.plain_bytes || hex(plain.finish().as_ref()) != object.plain_sha256 {
         let what = format!("{}: what is inside is not what was put in", object.name);
         return Err(failed(what).into());
     }
     Ok(())
+}
+
+/// Fills a piece, but for the last one.
+fn fill(input: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < piece.len() {
+        match input.read(&mut piece[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
 }
 
 /// Reads what comes through a channel.

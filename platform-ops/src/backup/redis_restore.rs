@@ -24,7 +24,7 @@ use crate::backup::progress::Progress;
 use crate::backup::redis::{Redis, keys_in};
 use crate::backup::redis_files::{RDB, exchange_files};
 use crate::backup::store::Store;
-use crate::backup::throwaway::{Caps, Spec, Throwaway};
+use crate::backup::throwaway::{Caps, READY_MAX, Spec, Throwaway};
 use crate::container::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -312,7 +312,10 @@ impl Scene {
         let helper = Throwaway::start(docker, run, spec).await?;
         let program = |command: &[&str]| Program::new(helper.id(), command.iter().copied());
         helper
-            .ready(program(&["sh", "-c", "redis-cli -e ping | grep -qx PONG"]))
+            .ready(
+                program(&["sh", "-c", "redis-cli -e ping | grep -qx PONG"]),
+                READY_MAX,
+            )
             .await?;
         let keys = exec::text(
             docker,

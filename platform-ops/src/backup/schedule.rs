@@ -9,7 +9,7 @@ use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 use serde::{Deserialize, Serialize};
 
-pub use hours::{Trading, Window};
+pub use hours::{Opening, Trading, Window};
 
 /// `[schedule]` of `backup.toml`. All times are those of the host's zone.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -102,32 +102,17 @@ impl Schedule {
 
     /// When the last window began.
     fn window_before(&self, now: &ZonedDateTime) -> ZonedDateTime {
-        let today = self.window_of(now);
+        let today = hours::on(now, self.window.begin);
         if today <= *now {
             return today;
         }
         now.yesterday()
-            .map(|yesterday| self.window_of(&yesterday))
-            .unwrap_or(today)
+            .map_or(today, |yesterday| hours::on(&yesterday, self.window.begin))
     }
 
     /// When the next window begins.
     pub fn window_after(&self, now: &ZonedDateTime) -> ZonedDateTime {
-        let today = self.window_of(now);
-        if today > *now {
-            return today;
-        }
-        now.tomorrow()
-            .map(|tomorrow| self.window_of(&tomorrow))
-            .unwrap_or(today)
-    }
-
-    /// On the day of `day`; where clocks go forward over it, it begins later.
-    fn window_of(&self, day: &ZonedDateTime) -> ZonedDateTime {
-        let begin = day.date().to_datetime(self.window.begin);
-        begin
-            .to_zoned_datetime(day.time_zone().clone())
-            .unwrap_or_else(|_| day.clone())
+        hours::next(now, self.window.begin)
     }
 
     /// When trading hours end, if it is one of them.

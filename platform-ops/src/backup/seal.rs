@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use age::stream::StreamWriter;
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
+use oci::object::Sha256Sum;
 use ring::digest::{Context as Sha, SHA256};
 use tokio::sync::mpsc::{Receiver, Sender};
 
@@ -14,6 +15,8 @@ use crate::backup::manifest::{Compression, Object};
 
 /// Fast, and the best ratio for its time on dumps.
 const ZSTD_LEVEL: i32 = 3;
+/// Taken from the channel by one call.
+const PIECES_AT_ONCE: usize = 8;
 
 /// How an object is sealed.
 #[derive(Clone, Debug)]
@@ -28,6 +31,23 @@ pub struct Recipe {
     pub chunk_bytes: usize,
 }
 
+/// A chunk of a sealed object.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// As they are stored.
+    pub bytes: Bytes,
+    /// Of these bytes: the manifest and the service take the same.
+    pub sha256: Sha256Sum,
+}
+
+impl Chunk {
+    /// Of these bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        let sha256 = Sha256Sum::of(&bytes);
+        Self { bytes, sha256 }
+    }
+}
+
 /// Seals what comes until the channel closes.
 ///
 /// # Errors
@@ -35,17 +55,20 @@ pub struct Recipe {
 pub fn seal(
     recipe: Recipe,
     mut input: Receiver<Bytes>,
-    output: Sender<Bytes>,
+    output: Sender<Chunk>,
 ) -> anyhow::Result<Object> {
     let chunker = Chunker::new(recipe.chunk_bytes, output);
     let cipher = Cipher::new(&recipe.recipients, chunker)?;
     let mut squeeze = Squeeze::new(recipe.compression, cipher).context("compress")?;
     let mut plain = Sha::new(&SHA256);
     let mut plain_bytes = 0;
-    while let Some(bytes) = input.blocking_recv() {
-        plain.update(&bytes);
-        plain_bytes += bytes.len() as u64;
-        squeeze.write_all(&bytes).context("seal")?;
+    let mut pieces = Vec::with_capacity(PIECES_AT_ONCE);
+    while input.blocking_recv_many(&mut pieces, PIECES_AT_ONCE) > 0 {
+        for bytes in pieces.drain(..) {
+            plain.update(&bytes);
+            plain_bytes += bytes.len() as u64;
+            squeeze.write_all(&bytes).context("seal")?;
+        }
     }
     let chunker = squeeze
         .finish()
@@ -159,7 +182,7 @@ impl Write for Cipher {
 /// Cuts into chunks and hashes each.
 struct Chunker {
     chunk_bytes: usize,
-    output: Sender<Bytes>,
+    output: Sender<Chunk>,
     filling: BytesMut,
     whole: Sha,
     chunks: Vec<String>,
@@ -167,7 +190,7 @@ struct Chunker {
 }
 
 impl Chunker {
-    fn new(chunk_bytes: usize, output: Sender<Bytes>) -> Self {
+    fn new(chunk_bytes: usize, output: Sender<Chunk>) -> Self {
         Self {
             chunk_bytes: chunk_bytes.max(1),
             output,
@@ -179,10 +202,10 @@ impl Chunker {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let chunk = std::mem::take(&mut self.filling).freeze();
-        self.whole.update(&chunk);
-        self.chunks.push(sha256(&chunk));
-        self.bytes += chunk.len() as u64;
+        let chunk = Chunk::new(std::mem::take(&mut self.filling).freeze());
+        self.whole.update(&chunk.bytes);
+        self.chunks.push(hex(chunk.sha256.as_bytes()));
+        self.bytes += chunk.bytes.len() as u64;
         self.output
             .blocking_send(chunk)
             .map_err(|_| io::Error::other("nobody takes the chunks any more"))

@@ -32,7 +32,8 @@ pub async fn dump(
     command.push(format!("--lock-wait-timeout={lock_wait}s"));
     command.push(format!("--snapshot={}", snapshot.id));
     command.extend(["-d".to_owned(), connection(name)]);
-    let program = server.place().program(command);
+    let mut program = server.place().program(command);
+    program.is_large = true;
     stream(server, program, Some(ARCHIVE_MAGIC), limits.dump_cpus, sink)
         .await
         .with_context(|| format!("dump {name}"))

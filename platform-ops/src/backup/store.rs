@@ -12,9 +12,10 @@ use tokio::fs;
 
 pub use crate::backup::folder::Found;
 use crate::backup::folder::{FileReader, FileWriter, list_folder, remove_empty_parents};
+use crate::backup::seal::Chunk;
 
-/// Bytes under way at once; one part that waits, one that is filled and one between come on top.
-const UPLOAD_BYTES_MAX: usize = 32 << 20;
+/// Bytes under way at once; one part that waits and one that is filled come on top.
+const UPLOAD_BYTES_MAX: usize = 20 << 20;
 
 /// Where sets are kept.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl Store {
     /// When it is there, or cannot be written.
     pub async fn put(&self, name: &str, bytes: Bytes) -> anyhow::Result<()> {
         let mut writer = self.begin(name, bytes.len()).await?;
-        writer.write(bytes).await?;
+        writer.write(Chunk::new(bytes)).await?;
         writer.finish().await
     }
 
@@ -198,10 +199,22 @@ impl Writer {
     ///
     /// # Errors
     /// When it, or one before it, cannot be stored.
-    pub async fn write(&mut self, bytes: Bytes) -> anyhow::Result<()> {
+    pub async fn write(&mut self, chunk: Chunk) -> anyhow::Result<()> {
+        let Chunk { bytes, sha256 } = chunk;
         match self {
             Self::File(file) => file.write(&bytes).await,
-            Self::Upload(upload) => Ok(upload.write(bytes).await?),
+            Self::Upload(upload) => Ok(upload.write_summed(bytes, sha256).await?),
+        }
+    }
+
+    /// Waits until a chunk could be taken at once.
+    ///
+    /// # Errors
+    /// When one before it cannot be stored.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Upload(upload) => Ok(upload.ready().await?),
         }
     }
 

@@ -6,11 +6,11 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::backup::manifest::Object;
 use crate::backup::progress::Progress;
-use crate::backup::seal::{self, Recipe};
+use crate::backup::seal::{self, Chunk, Recipe};
 use crate::backup::store::{Store, Writer};
 
-/// Pieces between source and sealer.
-const PIECES_MAX: usize = 4;
+/// Pieces between source and sealer: some, so that neither side wakes the other for each one.
+const PIECES_MAX: usize = 8;
 
 /// Stores what `produce` sends; the object appears only if the producer succeeded.
 ///
@@ -58,15 +58,19 @@ where
 
 async fn write(
     writer: &mut Writer,
-    mut sealed: Receiver<Bytes>,
+    mut sealed: Receiver<Chunk>,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    while let Some(chunk) = sealed.recv().await {
-        let bytes = chunk.len() as u64;
+    loop {
+        // Not before it can go: each chunk that waits somewhere is memory.
+        writer.ready().await?;
+        let Some(chunk) = sealed.recv().await else {
+            return Ok(());
+        };
+        let bytes = chunk.bytes.len() as u64;
         writer.write(chunk).await?;
         progress.advance(bytes);
     }
-    Ok(())
 }
 
 /// Sends a piece on.

@@ -143,7 +143,8 @@ impl Target {
     /// # Errors
     /// When the engine breaks off.
     pub async fn remove_files(&self) -> anyhow::Result<()> {
-        let remove = "rm -f /tmp/platform-ops-*.pgdump /tmp/platform-ops-*.list";
+        let remove =
+            "rm -f /tmp/platform-ops-*.pgdump /tmp/platform-ops-*.list /tmp/platform-ops-*.pipe";
         self.run(["sh", "-c", remove]).await.map(drop)
     }
 
@@ -273,12 +274,14 @@ pub async fn put_file(
     let script = "umask 077; cat > \"$0\"";
     let mut program = Program::new(container, ["sh", "-c", script, file]);
     program.has_input = true;
+    program.is_large = true;
     let mut process = Process::start(docker, program).await?;
     let Some(mut input) = process.take_input() else {
         bail!("no way into the container");
     };
     let (sender, mut pieces) = mpsc::channel::<Bytes>(4);
-    let feed = async {
+    // It ends the input, whatever it passes by, when it lets go of it.
+    let feed = async move {
         let mut fed = Ok(());
         while let Some(piece) = pieces.recv().await {
             fed = input.write_all(&piece).await;

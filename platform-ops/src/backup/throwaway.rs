@@ -12,12 +12,15 @@ use bollard::query_parameters::{
 
 use crate::backup::container::is_missing;
 use crate::backup::exec::{self, Program};
+use crate::backup::manifest::Manifest;
+use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// Every container of a drill carries it, with the run's name.
 pub const LABEL: &str = "platform-ops.drill";
 
 /// initdb on a slow disk, and the restore of nothing.
-const READY_MAX: Duration = Duration::from_secs(600);
+pub const READY_MAX: Duration = Duration::from_secs(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How much of the host a drill may use.
@@ -115,22 +118,50 @@ impl Throwaway {
     /// Waits until a program inside it succeeds.
     ///
     /// # Errors
-    /// When the container ends, or the time is up: with the program's last words.
-    pub async fn ready(&self, program: Program) -> anyhow::Result<()> {
+    /// [`Exit::REMOTE_UNREACHABLE`] when the time is up; when the container ends: both with the
+    /// program's last words.
+    pub async fn ready(&self, program: Program, time_max: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {
-            let words = match exec::run(&self.docker, program.clone(), b"", 1 << 16).await {
-                Ok(ended) if ended.code == 0 => return Ok(()),
-                Ok(ended) => ended.stderr,
-                Err(error) => format!("{error:#}"),
+            // One that is out of memory may not even start a program.
+            let left = time_max.saturating_sub(began.elapsed());
+            let asked = exec::run(&self.docker, program.clone(), b"", 1 << 16);
+            let words = match tokio::time::timeout(left, asked).await {
+                Ok(Ok(ended)) if ended.code == 0 => return Ok(()),
+                Ok(Ok(ended)) => ended.stderr,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "no answer".to_owned(),
             };
             let state = self.docker.inspect_container(&self.id, None).await?.state;
             let runs = state.and_then(|state| state.running) == Some(true);
-            if !runs || began.elapsed() > READY_MAX {
-                bail!("the container of the drill did not become ready: {words}");
+            if !runs {
+                bail!("the container of the drill ended before it was ready: {words}");
+            }
+            if began.elapsed() >= time_max {
+                let what = format!(
+                    "the container of the drill did not get ready in {} s: {words}",
+                    time_max.as_secs()
+                );
+                return Err(Failure::new(Exit::REMOTE_UNREACHABLE, what).into());
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// What failed in it, unless the reason is one of the host: no memory, or its own end, if that
+    /// cannot come of what it was given (`may_end`).
+    pub async fn explain(&self, error: anyhow::Error, may_end: bool) -> anyhow::Error {
+        let state = match self.docker.inspect_container(&self.id, None).await {
+            Ok(container) => container.state.unwrap_or_default(),
+            Err(_) => return error,
+        };
+        let why = match (state.oom_killed, state.running) {
+            (Some(true), _) => "ran out of memory".to_owned(),
+            (_, running) if may_end || running == Some(true) => return error,
+            _ => format!("ended with code {}", state.exit_code.unwrap_or_default()),
+        };
+        let what = format!("the container of the drill {why}");
+        error.context(Failure::new(Exit::REMOTE_UNREACHABLE, what))
     }
 
     /// Removes it with everything in it.
@@ -225,4 +256,34 @@ fn suffix() -> anyhow::Result<String> {
     let mut random = [0; 4];
     getrandom::fill(&mut random).context("no random bytes")?;
     Ok(crate::backup::seal::hex(&random))
+}
+
+/// The image of a service that is here: by its id, or on another host by the digest it is pulled by.
+///
+/// # Errors
+/// `Exit::REFUSED` when it is not here.
+pub async fn image_of(
+    docker: &Docker,
+    manifest: &Manifest,
+    service: &str,
+) -> anyhow::Result<String> {
+    let mut images = manifest.images.iter();
+    let image = images.find(|image| image.service == service);
+    let image = image.with_context(|| format!("the set names no image of {service}"))?;
+    for name in std::iter::once(&image.id).chain(&image.digests) {
+        match docker.inspect_image(name).await {
+            Ok(_) => return Ok(name.clone()),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("look for image {name}")),
+        }
+    }
+    let what = format!(
+        "the image of {service}, {}, is not on this host",
+        image.name
+    );
+    let hint = match image.digests.first() {
+        Some(digest) => format!("docker pull {digest}"),
+        None => format!("docker save {} there, docker load here", image.name),
+    };
+    Err(Failure::refused(what).try_next(hint).into())
 }

@@ -10,6 +10,7 @@ mod host;
 mod bucket;
 mod create;
 mod damage;
+mod drill;
 mod fault;
 mod kills;
 mod outcome;

@@ -137,3 +137,29 @@ async fn a_program_is_held_to_its_cpus() {
     let list = text.split_whitespace().last().unwrap();
     assert!(list.chars().all(|c| c.is_ascii_digit()), "{text}");
 }
+
+/// What is large passes beside the engine, and by it where the container has no place for a pipe.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_output_is_whole_by_a_pipe_and_without_one() {
+    for (name, more, is_piped) in [("pipe", &[][..], true), ("bare", &["--read-only"], false)] {
+        let idle = Idle::start(name, more);
+        let script = "to=$(readlink /proc/$$/fd/1); echo $to >&2; seq 1 1000000; exit 3";
+        let mut program = idle.shell(script);
+        program.is_large = true;
+        let mut process = Process::start(&engine(), program).await.unwrap();
+        let bytes = read(&mut process).await;
+        assert_eq!(bytes.len(), 6_888_896, "{name}");
+        assert!(bytes.ends_with(b"\n999999\n1000000\n"), "{name}");
+        let error = format!("{:#}", process.finish().await.unwrap_err());
+        assert!(error.contains("code 3"), "{name}: {error}");
+        assert_eq!(error.contains(".pipe"), is_piped, "{name}: {error}");
+        let mut missing = Program::new(&idle.0, ["no-such-program"]);
+        missing.is_large = true;
+        let mut process = Process::start(&engine(), missing).await.unwrap();
+        assert_eq!(read(&mut process).await, b"", "{name}");
+        let error = format!("{:#}", process.finish().await.unwrap_err());
+        assert!(error.contains("code 127"), "{name}: {error}");
+        let left = docker(&["exec", &idle.0, "ls", "/tmp"]).ok();
+        assert!(!left.out.contains("platform-ops"), "{name}: {}", left.out);
+    }
+}

@@ -25,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) job: &'a Job,
     pub(super) session: &'a Session,
     pub(super) set: String,
+    /// The set before, whose sizes are what this one's are expected to be.
+    pub(super) last: Option<Manifest>,
     pub(super) recipients: Recipients,
     pub(super) objects: Vec<Object>,
     pub(super) warnings: Vec<String>,
@@ -57,7 +59,6 @@ impl Run<'_> {
     async fn store<F>(
         &mut self,
         recipe: Recipe,
-        total: u64,
         produce: impl FnOnce(tokio::sync::mpsc::Sender<Bytes>) -> F,
     ) -> anyhow::Result<String>
     where
@@ -65,6 +66,7 @@ impl Run<'_> {
     {
         let name = recipe.name.clone();
         let lines = self.job.progress_lines;
+        let total = expected(self.last.as_ref(), &name);
         let progress = Progress::begin(self.output(), &name, total, lines);
         let produce = |sender| {
             let interrupt = self.session.interrupt.clone();
@@ -98,9 +100,10 @@ impl Run<'_> {
             databases.push(self.database(snapshot).await?);
         }
         let recipe = self.recipe(catalog::OBJECT, Compression::Zstd, 0);
-        self.store(recipe, 0, |sink| async move {
-            send(&sink, catalog.into()).await
-        })
+        self.store(
+            recipe,
+            |sink| async move { send(&sink, catalog.into()).await },
+        )
         .await?;
         Ok(databases)
     }
@@ -117,7 +120,7 @@ impl Run<'_> {
         let server = &self.job.server;
         let held = &snapshot;
         let limits = self.job.limits;
-        self.store(recipe, 0, |sink| source::dump(server, held, limits, sink))
+        self.store(recipe, |sink| source::dump(server, held, limits, sink))
             .await?;
         snapshot.close().await?;
         Ok(inventory)
@@ -126,7 +129,7 @@ impl Run<'_> {
     pub(super) async fn globals(&mut self) -> anyhow::Result<()> {
         let recipe = self.recipe(GLOBALS, Compression::Zstd, 0);
         let server = &self.job.server;
-        self.store(recipe, 0, |sink| source::globals(server, sink))
+        self.store(recipe, |sink| source::globals(server, sink))
             .await?;
         Ok(())
     }
@@ -139,7 +142,7 @@ impl Run<'_> {
         };
         let before = redis.keys().await?;
         let recipe = self.recipe(redis::OBJECT, Compression::Zstd, 0);
-        let object = self.store(recipe, 0, |sink| redis.save(sink)).await?;
+        let object = self.store(recipe, |sink| redis.save(sink)).await?;
         let after = redis.keys().await?;
         let mut described = redis.describe([before, after]).await?;
         described.object = object;
@@ -160,7 +163,7 @@ impl Run<'_> {
                 let _ = result.send(packed);
                 Ok(())
             };
-            let object = self.store(recipe, 0, pack).await?;
+            let object = self.store(recipe, pack).await?;
             let packed = packed.try_recv().context("pack")?;
             self.warnings.extend(packed.warnings);
             folders.push(Folder {
@@ -213,4 +216,10 @@ impl Run<'_> {
             identities,
         })
     }
+}
+
+/// How many bytes an object will have, by the set before; 0 when nothing is known.
+fn expected(last: Option<&Manifest>, name: &str) -> u64 {
+    let object = last.and_then(|last| last.object(name).ok());
+    object.map_or(0, |object| object.bytes)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::ZonedDateTime;
 use jiff::civil::{DateTime, Time, Weekday};
 use serde::Deserialize;
 
@@ -15,6 +16,37 @@ const DAYS: [(&str, Weekday); 7] = [
     ("Sat", Weekday::Saturday),
     ("Sun", Weekday::Sunday),
 ];
+
+/// Whether a window is open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opening {
+    /// It is.
+    Open {
+        /// When it closes; one of all day never does.
+        until: Option<ZonedDateTime>,
+    },
+    /// It is not.
+    Closed {
+        /// When it opens.
+        next: ZonedDateTime,
+    },
+}
+
+/// A time on the day of `day`; where clocks go forward over it, it comes later.
+pub(super) fn on(day: &ZonedDateTime, time: Time) -> ZonedDateTime {
+    let at = day.date().to_datetime(time);
+    at.to_zoned_datetime(day.time_zone().clone())
+        .unwrap_or_else(|_| day.clone())
+}
+
+/// The first moment after `now` with this time of the day.
+pub(super) fn next(now: &ZonedDateTime, time: Time) -> ZonedDateTime {
+    let today = on(now, time);
+    if today > *now {
+        return today;
+    }
+    now.tomorrow().map_or(today, |tomorrow| on(&tomorrow, time))
+}
 
 /// Hours of each day; they may run past midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -34,6 +66,17 @@ impl Window {
         } else {
             self.begin <= time && time < self.end
         }
+    }
+
+    /// Whether it is open at `now`, and how long, or when it opens.
+    pub fn opening(&self, now: &ZonedDateTime) -> Opening {
+        if self.contains(now.time()) {
+            let all_day = self.begin == self.end;
+            let until = (!all_day).then(|| next(now, self.end));
+            return Opening::Open { until };
+        }
+        let next = next(now, self.begin);
+        Opening::Closed { next }
     }
 
     fn is_over_midnight(&self) -> bool {

@@ -102,6 +102,38 @@ fn t59_clocks_that_go_forward_or_back_make_no_run_twice_and_skip_none() {
     }
 }
 
+/// A drill may begin in its window only, and ends with it.
+#[test]
+fn a_window_says_until_when_it_is_open_or_when_it_opens() {
+    let window: Window = "23:30-01:30".parse().unwrap();
+    let open = |until: &str| Opening::Open {
+        until: Some(at(until)),
+    };
+    let closed = |next: &str| Opening::Closed { next: at(next) };
+    for (now, wanted) in [
+        ("2026-03-03T23:30:00[UTC]", open("2026-03-04T01:30:00[UTC]")),
+        ("2026-03-04T01:29:59[UTC]", open("2026-03-04T01:30:00[UTC]")),
+        (
+            "2026-03-04T01:30:00[UTC]",
+            closed("2026-03-04T23:30:00[UTC]"),
+        ),
+        (
+            "2026-03-04T23:29:59[UTC]",
+            closed("2026-03-04T23:30:00[UTC]"),
+        ),
+    ] {
+        assert_eq!(window.opening(&at(now)), wanted, "{now}");
+    }
+    let all_day: Window = "00:00-24:00".parse().unwrap();
+    let now = at("2026-03-03T23:59:59[UTC]");
+    assert_eq!(all_day.opening(&now), Opening::Open { until: None });
+    // On the night that has no 02:00 the window opens at 03:00.
+    let night: Window = "02:00-05:00".parse().unwrap();
+    let before = at("2026-03-29T01:59:00[Europe/Berlin]");
+    let opens = closed("2026-03-29T03:00:00[Europe/Berlin]");
+    assert_eq!(night.opening(&before), opens);
+}
+
 #[test]
 fn what_is_no_window_is_refused_with_an_example() {
     for text in ["02:00", "2-5", "25:00-26:00", ""] {

@@ -15,7 +15,7 @@ use crate::backup::outcome::{self, Ended};
 use crate::backup::progress::Progress;
 use crate::backup::schedule::{Due, both_zones, local};
 use crate::backup::sweep;
-use crate::backup::throwaway::Caps;
+use crate::backup::throwaway::{Caps, READY_MAX};
 use crate::command::backup::Scene;
 use crate::exit::Exit;
 use crate::session::Session;
@@ -251,6 +251,8 @@ async fn prove(session: &Session, scene: &Scene, job: &Job, made: &Made) -> anyh
         only: Vec::new(),
         caps: Caps::default(),
         jobs: 2,
+        ready_max: READY_MAX,
+        time_max: None,
         interrupt: &session.interrupt,
         guard: &session.guard,
     };

@@ -1,12 +1,16 @@
 //! `backup drill`.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::ZonedDateTime;
 
 use crate::backup::config::Config;
 use crate::backup::drill::Drill;
 use crate::backup::listing::{Listing, Proof};
 use crate::backup::outcome;
 use crate::backup::progress::Progress;
+use crate::backup::schedule::{Opening, Window, both_zones};
 use crate::backup::throwaway::Caps;
 use crate::command::backup::Scene;
 use crate::command::backup::setting::identities;
@@ -16,6 +20,15 @@ use crate::session::Session;
 
 /// Arguments of `backup drill`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A drill that is begun by a timer of yours stays within a window: outside of it, it is refused, and the
+next one is named; one that is not done when the window ends is stopped, and proves nothing.
+  platform-ops backup drill latest --identity key.txt --window               that of [schedule]
+  platform-ops backup drill latest --identity key.txt --window 02:00-05:00
+
+Exit codes: 0 proven. 12 the set cannot be restored as it was saved. Not drilled, and as unproven as
+before: 4 outside of the window, or no room, image or time; 13 a container did not get ready, or ended,
+or the engine or the store does not answer.")]
 pub struct Arguments {
     /// The set, or `latest`
     #[arg(default_value = "latest")]
@@ -32,6 +45,12 @@ pub struct Arguments {
     /// Memory of each container
     #[arg(long, value_name = "BYTES", default_value = "1GiB")]
     memory: bytesize::ByteSize,
+    /// Only within these hours, in the host's zone; those of [schedule] where none are given
+    #[arg(long, value_name = "HOURS", num_args = 0..=1)]
+    window: Option<Option<Window>>,
+    /// How long a container may take until it answers
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    ready_max: humantime::Duration,
     /// CPUs of each container
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     cpus: f64,
@@ -43,6 +62,13 @@ pub struct Arguments {
 /// When no drill can be held; a set that cannot be restored ends with
 /// [`Exit::VERIFICATION_FAILED`].
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let time_max = match arguments.window {
+        Some(window) => {
+            let schedule = Config::load(&session.root)?.schedule;
+            time_left(window.unwrap_or(schedule.window), &ZonedDateTime::now())?
+        }
+        None => None,
+    };
     let _lock = session.lock("backup drill")?;
     let scene = Scene::look(session).await?;
     let store = scene.store(session, arguments.from.as_deref()).await?;
@@ -76,6 +102,8 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
             ..defaults
         },
         jobs: 2,
+        ready_max: arguments.ready_max.into(),
+        time_max,
         interrupt: &session.interrupt,
         guard: &session.guard,
     };
@@ -100,6 +128,21 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         true => Exit::OK,
         false => Exit::VERIFICATION_FAILED,
     })
+}
+
+/// How long the window is open from now on; `None` for ever.
+fn time_left(window: Window, now: &ZonedDateTime) -> anyhow::Result<Option<Duration>> {
+    match window.opening(now) {
+        Opening::Open { until } => Ok(until.map(|until| until.duration_since(now).unsigned_abs())),
+        Opening::Closed { next } => {
+            let what = format!(
+                "a drill may begin at {window} only, and it is {}",
+                both_zones(now)
+            );
+            let hint = format!("the next window begins at {}", both_zones(&next));
+            Err(Failure::refused(what).try_next(hint).into())
+        }
+    }
 }
 
 /// Notes what came of a drill.
