@@ -79,14 +79,15 @@ impl Drop for Database {
     }
 }
 
-/// So many bytes of lines.
+/// So many bytes of lines, of now: no retention has passed them.
 fn fill(out: &mut impl Write, bytes: u64) {
+    let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let second = now.trim_end_matches('Z');
     let block: String = (0..10_000)
         .map(|n| {
             format!(
-                "{{\"log\":\"request {n:05} served in {} ms\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T10:00:{:02}.{n:09}Z\"}}\n",
+                "{{\"log\":\"request {n:05} served in {} ms\\n\",\"stream\":\"stdout\",\"time\":\"{second}.{n:09}Z\"}}\n",
                 n * 7_919 % 997,
-                n % 60,
             )
         })
         .collect();

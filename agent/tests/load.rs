@@ -72,12 +72,16 @@ fn wait_for_data(harness: &Harness, bytes: u64) {
     }
 }
 
+/// A time that no retention has passed.
+fn now() -> String {
+    humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
+}
+
 /// Writes at least so many bytes of lines; how many bytes of text are in them.
 fn fill(out: &mut impl Write, bytes: u64, first: &str) -> u64 {
+    let time = now();
     let line = |text: &str| {
-        format!(
-            "{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-24T10:00:00Z\"}}\n"
-        )
+        format!("{{\"log\":\"{text}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
     };
     out.write_all(line(first).as_bytes()).unwrap();
     let block = line(TEXT).repeat(1_000);
@@ -120,8 +124,9 @@ fn t38_t63_a_line_that_does_not_end_is_shipped_in_parts_within_the_memory_budget
     let mut log = DockerLog::create(containers.path(), "web", Rotation::NONE).unwrap();
     let size = mebibytes("PLATFORM_AGENT_LINE_MIB", 64);
     let piece = format!(
-        "{{\"log\":\"{}\",\"stream\":\"stdout\",\"time\":\"2026-11-24T10:00:00Z\"}}\n",
-        "x".repeat(16 * 1024)
+        "{{\"log\":\"{}\",\"stream\":\"stdout\",\"time\":\"{}\"}}\n",
+        "x".repeat(16 * 1024),
+        now()
     );
     let block = piece.repeat(64).into_bytes();
     for _ in 0..size / MIB {
