@@ -133,13 +133,10 @@ impl Ledger {
             let container = (truth.container_of)(&loss.container.to_string());
             // A file that begins with a piece may be taken for one that is lost, and is no more.
             let home = self.names.get(&(container, loss.generation));
-            if truth.marks && home.is_some() {
-                let marked = self.markers.iter().any(|&(of, generation, from)| {
-                    (of, generation) == (container, loss.generation) && from <= loss.from
-                });
-                if !marked {
-                    wrong.push(format!("no marker of {loss:?}"));
-                }
+            if let Some(&home) = home.filter(|_| truth.marks)
+                && !self.is_marked(loss, container, home, truth)
+            {
+                wrong.push(format!("no marker of {loss:?}"));
             }
             if let Some(&home) = home {
                 wrong.extend(self.claims_too_much(loss, home, truth));
@@ -168,6 +165,23 @@ impl Ledger {
             }
         }
         wrong
+    }
+
+    /// The log itself says so. What a killed run told of, the next one may know better: the spool had
+    /// the first of it. Then the marker stands behind what arrived.
+    fn is_marked(&self, loss: &Loss, container: u64, home: u64, truth: &Truth<'_>) -> bool {
+        let places = self.places.get(&home).map_or(&[][..], Vec::as_slice);
+        let arrived_up_to = |to: u64| {
+            loss.bound.may_be_less
+                && places
+                    .iter()
+                    .filter(|at| at.from >= loss.from && at.to <= to)
+                    .all(|at| !(truth.is_missing)(home, at.line, at.first, at.tokens))
+        };
+        self.markers.iter().any(|&(of, generation, from)| {
+            (of, generation) == (container, loss.generation)
+                && (from <= loss.from || arrived_up_to(from))
+        })
     }
 
     /// Where a loss says that nothing of it arrived, nothing did.
