@@ -5,9 +5,9 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | program, runtime, TLS, thread stacks, HTTP buffers, allocator slack | 10 MiB |
+//! | program, runtime, TLS, thread stacks, HTTP buffers, allocator slack | 9 MiB |
 //! | read buffer, one chunk | 256 KiB |
-//! | gzip decoders, [`GZ_DECODERS_MAX`] of ~96 KiB each | 1.5 MiB |
+//! | gzip decoders, [`GZ_DECODERS_MAX`] of ~352 KiB each | 2.75 MiB |
 //! | compressed copies of the bodies in flight (only with `compression = "gzip"`) | ⅓ of them |
 //!
 //! The rest is the core's: bodies being filled, waiting and in flight, and joins. Several pipelines
@@ -18,7 +18,7 @@ use oci::ContentEncoding;
 use crate::config::Config;
 
 /// gzip decoders open at once.
-pub const GZ_DECODERS_MAX: usize = 16;
+pub const GZ_DECODERS_MAX: usize = 8;
 /// Taken off the budget before anything else.
 pub const FIXED_BYTES: u64 = 12 * 1024 * 1024;
 /// What a second pipeline and each further one takes besides its bodies: read buffer, decoders.

@@ -1,5 +1,6 @@
 //! Reading a compressed generation: the decoder only goes forward, so an offset behind it means
-//! starting again and skipping.
+//! starting again and skipping. What was delivered last is kept, as nearly every read begins in it:
+//! at the line that the one before cut, or where there was no room for more.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -22,6 +23,9 @@ pub struct Decoder {
     file: File,
     /// Uncompressed bytes delivered or skipped.
     position: u64,
+    /// The bytes of the last read, and where they end.
+    recent: Vec<u8>,
+    recent_end: u64,
     /// The file's start was compared with this; the descriptor has been the same since.
     verified: Option<Head>,
     /// The stream is damaged right here; the library's decoder must not be asked again.
@@ -35,6 +39,8 @@ impl Decoder {
             stream: None,
             file,
             position: 0,
+            recent: Vec::new(),
+            recent_end: 0,
             verified: None,
             torn: false,
         }
@@ -63,7 +69,11 @@ impl Decoder {
         {
             self.verify(head)?;
         }
-        self.go_to(offset)?;
+        filled.len = self.deliver_again(buffer, offset);
+        if filled.len == buffer.len() && filled.len > 0 {
+            return Ok(filled);
+        }
+        self.go_to(offset + filled.len as u64)?;
         while filled.len < buffer.len() && !filled.end {
             let step = (filled.len + STEP_BYTES).min(buffer.len());
             match self.step(&mut buffer[filled.len..step]) {
@@ -74,7 +84,24 @@ impl Decoder {
                 Err(error) => return Err(error),
             }
         }
+        self.recent.clear();
+        self.recent.extend_from_slice(&buffer[..filled.len]);
+        self.recent_end = self.position;
         Ok(filled)
+    }
+
+    /// Copies what the last read delivered from `offset` on; how much.
+    fn deliver_again(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let is_there = self.stream.is_some() && self.recent_end == self.position;
+        let begin = self.position - (self.recent.len() as u64).min(self.position);
+        if !is_there || offset < begin {
+            return 0;
+        }
+        let from = usize::try_from(offset - begin).unwrap_or(usize::MAX);
+        let rest = self.recent.get(from..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        len
     }
 
     fn verify(&mut self, head: Head) -> Result<(), ReadError> {
@@ -147,5 +174,45 @@ impl Decoder {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_read_that_begins_in_the_one_before_does_not_start_again() {
+        let data: Vec<u8> = (0..200_000_u64)
+            .flat_map(|n| head_hash(&n.to_le_bytes()).to_le_bytes())
+            .collect();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&data).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&encoder.finish().unwrap(), 0).unwrap();
+        let mut decoder = Decoder::new(file.try_clone().unwrap());
+        let mut buffer = vec![0; 100_000];
+        let mut read = |offset: usize| {
+            let filled = decoder.read_at(&mut buffer, offset as u64, None)?;
+            assert_eq!(buffer[..filled.len], data[offset..offset + filled.len]);
+            Ok::<_, ReadError>(filled.len)
+        };
+        assert_eq!(read(0), Ok(100_000));
+        // Whoever starts again finds no stream.
+        file.write_all_at(&[0; 64], 0).unwrap();
+        let mut offset = 0;
+        // A cut line, a lack of room, the same again, right behind.
+        for step in [99_000, 1, 0, 50_000, 100_000].into_iter().cycle().take(20) {
+            offset += step;
+            assert_eq!(read(offset), Ok(100_000), "at {offset}");
+        }
+        assert_eq!(read(0), Err(ReadError::Torn));
     }
 }
