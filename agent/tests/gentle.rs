@@ -49,7 +49,7 @@ impl Database {
             Ok(status.success().then_some(()))
         })
         .unwrap();
-        database.shell("pgbench -q -i -s 20 -U postgres");
+        database.shell("pgbench -q -i -s 20 -U postgres postgres");
         database
     }
 
@@ -61,7 +61,7 @@ impl Database {
     fn round(&self) -> [f64; 2] {
         let text = self.shell(
             "cd /tmp && rm -f round.* && \
-             pgbench -n -U postgres -c 4 -j 1 -R 150 -T 10 -l --log-prefix=round >&2 && cat round.*",
+             pgbench -n -U postgres -c 4 -j 1 -R 150 -T 10 -l --log-prefix=round postgres >&2 && cat round.*",
         );
         // pgbench(1): client, transaction, microseconds, script, epoch, microseconds, lag.
         let latency = |line: &str| line.split(' ').nth(2)?.parse::<f64>().ok();
