@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Memory of each container
     #[arg(long, value_name = "BYTES", default_value = "1GiB")]
     memory: bytesize::ByteSize,
-    /// Only within these hours, in the host's zone; those of [schedule] where none are given
+    /// Only within these hours, in the host's zone; those of backup.toml where none are given
     #[arg(long, value_name = "HOURS", num_args = 0..=1)]
     window: Option<Option<Window>>,
     /// How long a container may take until it answers
