@@ -13,9 +13,7 @@ test: ## everything that must hold; installs what it needs (root or sudo)
 
 bench: ## measure speed and memory next to other programs (20 minutes); fails when they got worse
 	@scripts/bench full
-	@scripts/docker-engine
-	@scripts/stack-images
-	@scripts/bench-backup --rounds 1 --out target/bench/results
+	@$(MAKE) --no-print-directory bench-backup BENCH_BACKUP="--rounds 1 --out target/bench/results"
 
 bench-short: ## the same in two minutes, without what takes long
 	@scripts/bench short

@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 use fixtures::docker_log::{DockerLog, Rotation};
 use fixtures::emulator::{Fault, FaultKind, Query};
 
+use tempfile::TempDir;
+
 use harness::{BINARY, Harness};
 
 const POISON: &str = "poison";
@@ -28,15 +30,21 @@ fn text(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-#[test]
-fn t57_one_poison_record_is_quarantined_and_all_others_arrive() {
+/// A service that refuses every body with [`POISON`] in it, and a log.
+fn refusing() -> (TempDir, Harness, DockerLog) {
     let containers = tempfile::tempdir().unwrap();
-    let mut harness = Harness::new(containers.path(), &["*"]);
+    let harness = Harness::new(containers.path(), &["*"]);
     harness.add_fault(Fault {
         body_text: Some(POISON.to_owned()),
         ..Fault::new(FaultKind::Status(400))
     });
-    let mut log = DockerLog::create(containers.path(), "app", Rotation::NONE).unwrap();
+    let log = DockerLog::create(containers.path(), "app", Rotation::NONE).unwrap();
+    (containers, harness, log)
+}
+
+#[test]
+fn t57_one_poison_record_is_quarantined_and_all_others_arrive() {
+    let (_containers, mut harness, mut log) = refusing();
     let mut good = Vec::new();
     for n in 0..2_000 {
         let line = match n % 500 {
@@ -107,13 +115,7 @@ fn t57_one_poison_record_is_quarantined_and_all_others_arrive() {
 
 #[test]
 fn t57_a_refused_line_at_the_end_of_a_quiet_log_does_not_wait_for_others() {
-    let containers = tempfile::tempdir().unwrap();
-    let mut harness = Harness::new(containers.path(), &["*"]);
-    harness.add_fault(Fault {
-        body_text: Some(POISON.to_owned()),
-        ..Fault::new(FaultKind::Status(400))
-    });
-    let mut log = DockerLog::create(containers.path(), "app", Rotation::NONE).unwrap();
+    let (_containers, mut harness, mut log) = refusing();
     log.say(POISON).unwrap();
     harness.start_agent();
     harness.wait_for_status("the line in quarantine", |status| {
