@@ -40,6 +40,7 @@ pub mod secret;
 pub mod service;
 pub mod session;
 pub mod settings;
+pub mod side_name;
 pub mod sql;
 pub mod stack;
 pub mod status;

@@ -155,14 +155,17 @@ impl Taken {
         let adopted = host.read("config/platform.env");
         let take = ["adopt", "--take", service, "--yes"];
         let dry = ["adopt", "--take", service, "--dry-run", "--json"];
-        let steps = count_steps(&host.ops(&dry).ok().json());
-        for step in some_steps(steps, 3) {
-            (self.serves)(host);
-            // The engine looks at its health by and by.
+        // The engine looks at its health by and by, and what is not healthy is not taken.
+        let plan = || {
             fixtures::wait::until("it to be healthy", WAIT_MAX, || {
-                Ok((host.ops(&dry).code == 0).then_some(()))
+                let plan = host.ops(&dry);
+                Ok((plan.code == 0).then(|| plan.json()))
             })
-            .unwrap();
+            .unwrap()
+        };
+        for step in some_steps(count_steps(&plan()), 3) {
+            (self.serves)(host);
+            plan();
             let signal = if step % 2 == 0 { "INT" } else { "KILL" };
             stop(host, step, signal, &take);
             self.finish(host, &take);

@@ -26,6 +26,7 @@ use crate::backup::target::{Target, object_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::side_name::Side;
 use crate::sql::identifier;
 
 /// What all steps of one restore to the server share.
@@ -120,16 +121,10 @@ async fn left_over(target: &Target) -> anyhow::Result<Vec<String>> {
     let all = target
         .names("select datname as name from pg_database")
         .await?;
-    Ok(all.into_iter().filter(|name| is_side(name)).collect())
-}
-
-const SIDE: &str = "__restore_";
-
-/// Names that only a restore under way gives.
-fn is_side(name: &str) -> bool {
-    name.rsplit_once(SIDE).is_some_and(|(_, stamp)| {
-        stamp.len() == 14 && stamp.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    Ok(all
+        .into_iter()
+        .filter(|name| Side::Restore.is(name))
+        .collect())
 }
 
 async fn drop_side(server: &Server, side: &str) -> anyhow::Result<()> {
@@ -138,21 +133,4 @@ async fn drop_side(server: &Server, side: &str) -> anyhow::Result<()> {
         identifier(side)
     );
     server.script(neighbour(side), &sql).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_half_made_databases_are_taken_for_such() {
-        assert!(is_side("trading_db__restore_20260102030405"));
-        for other in [
-            "trading_db",
-            "trading_db__before_20260102030405",
-            "a__restore_2026",
-        ] {
-            assert!(!is_side(other), "{other}");
-        }
-    }
 }

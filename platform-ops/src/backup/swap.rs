@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::pooler::Pooler;
@@ -13,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
+use crate::side_name::{self, Side};
 use crate::sql::{identifier, literal};
 
 /// A rename waits for sessions to end for five seconds (PostgreSQL's CountOtherDBBackends).
@@ -128,15 +128,6 @@ async fn end_sessions(server: &Server, from: &str, databases: &[&str]) -> anyhow
     }
 }
 
-/// A name with its ending, within PostgreSQL's 63 bytes.
-pub fn limited(name: &str, ending: &str) -> String {
-    let mut end = name.len().min(63 - ending.len());
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{ending}", &name[..end])
-}
-
 #[derive(Deserialize)]
 struct Name {
     name: String,
@@ -205,11 +196,13 @@ pub async fn undo_plan(
 ) -> anyhow::Result<Plan<Undo>> {
     let sql = "select datname as name from pg_database order by 1";
     let there: Vec<Name> = server.rows(neighbour(database), sql).await?;
-    let mut names = there.into_iter().map(|row| row.name);
+    let names: Vec<&str> = there.iter().map(|row| row.name.as_str()).collect();
     let found = match kept {
-        Some(kept) => names.find(|name| name == kept),
+        Some(kept) => names.iter().find(|name| **name == kept),
         // Their names end with the time.
-        None => names.rfind(|name| is_kept(name, database)),
+        None => names
+            .iter()
+            .rfind(|name| Side::Before.is_of(name, database)),
     };
     let kept = found.with_context(|| {
         let what = match kept {
@@ -218,7 +211,7 @@ pub async fn undo_plan(
         };
         Failure::new(Exit::NOTHING_TO_RESTORE, what)
     })?;
-    let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S");
+    let aside = Side::Undone.name(database, &side_name::stamp(names.iter().copied())?);
     let mut plan = Plan::new(command);
     plan.require(Consent::Name(database.to_owned()));
     plan.note(format!(
@@ -226,45 +219,10 @@ pub async fn undo_plan(
     ));
     plan.push(Undo {
         database: database.to_owned(),
-        kept,
-        aside: limited(database, &format!("__undone_{stamp}")),
+        kept: (*kept).to_owned(),
+        aside,
         server,
         pooler,
     });
     Ok(plan)
-}
-
-/// Whether a restore kept `database` under this name.
-fn is_kept(name: &str, database: &str) -> bool {
-    let Some(at) = name
-        .len()
-        .checked_sub(14)
-        .filter(|at| name.is_char_boundary(*at))
-    else {
-        return false;
-    };
-    let stamp = &name[at..];
-    stamp.bytes().all(|byte| byte.is_ascii_digit())
-        && name == limited(database, &format!("__before_{stamp}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kept_database_is_told_by_its_whole_name() {
-        assert!(is_kept("trading_db__before_20260102030405", "trading_db"));
-        for other in [
-            "trading_db_test__before_20260102030405",
-            "trading_db__before_2026010203040x",
-            "trading_db__undone_20260102030405",
-            "trading_db",
-            "ä",
-        ] {
-            assert!(!is_kept(other, "trading_db"), "{other}");
-        }
-        let long = "x".repeat(60);
-        assert!(is_kept(&limited(&long, "__before_20260102030405"), &long));
-    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backup::server::Server;
-use crate::database::name::KEPT_PATTERN;
+use crate::side_name;
 use crate::sql::literal;
 
 /// A database.
@@ -26,7 +26,7 @@ pub struct Entry {
 /// # Errors
 /// The server's words.
 pub async fn list(server: &Server) -> anyhow::Result<Vec<Entry>> {
-    let pattern = literal(KEPT_PATTERN);
+    let pattern = literal(side_name::PATTERN);
     let sql = format!(
         "select datname as name, pg_get_userbyid(datdba) as owner, pg_database_size(oid) as bytes, \
          (select count(*) from pg_stat_activity a where a.datid = d.oid and a.pid <> pg_backend_pid()) as sessions, \

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::discarded::discarded;
 use super::preparation::{self, Preparation};
-use super::{SIDE, Scene, drop_side};
+use super::{Scene, drop_side};
 use crate::backup::check;
 use crate::backup::psql::connection;
-use crate::backup::swap::{limited, neighbour, swap};
+use crate::backup::swap::{neighbour, swap};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Consent, Effect, Plan};
 use crate::session::Session;
+use crate::side_name::{self, Side};
 
 /// A step of a restore.
 #[derive(Debug, Serialize)]
@@ -182,9 +182,9 @@ pub async fn plan(
     if let Some(name) = to.filter(|name| there.contains(*name)) {
         return Err(Failure::refused(format!("there is a database {name} already")).into());
     }
-    let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
+    let stamp = side_name::stamp(there.iter().map(String::as_str))?;
     let name = to.unwrap_or(database).to_owned();
-    let side = limited(&name, &format!("{SIDE}{stamp}"));
+    let side = Side::Restore.name(&name, &stamp);
     let mut plan = Plan::new("restore");
     for step in preparation::steps(&scene, wanted).await? {
         plan.push(Step::Before(step));
@@ -197,7 +197,7 @@ pub async fn plan(
     plan.note(scene.origin());
     let kept = there
         .contains(&name)
-        .then(|| limited(&name, &format!("__before_{stamp}")));
+        .then(|| Side::Before.name(&name, &stamp));
     if let Some(kept) = &kept {
         for note in discarded(&scene, wanted).await? {
             plan.note(note);

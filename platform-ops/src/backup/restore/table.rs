@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::contents::chosen;
 use super::preparation::{self, Preparation};
-use super::{SIDE, Scene, drop_side};
+use super::{Scene, drop_side};
 use crate::backup::exec;
 use crate::backup::manifest::{Database, Table};
 use crate::backup::psql::connection;
-use crate::backup::swap::limited;
 use crate::backup::target::file_of;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Effect, Plan};
 use crate::session::Session;
+use crate::side_name::{self, Side};
 use crate::sql::{identifier, literal};
 
 /// Where the tables lie between the two databases.
@@ -236,7 +235,7 @@ pub async fn plan(
             .try_next(format!("platform-ops restore database {database}"))
             .into());
     }
-    let stamp = Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
+    let stamp = side_name::stamp(live.iter().map(String::as_str))?;
     let schema = format!("restored_{stamp}");
     let mut plan = Plan::new("restore table");
     for step in preparation::steps(&scene, there).await? {
@@ -250,7 +249,7 @@ pub async fn plan(
         database: database.to_owned(),
         tables: wanted.iter().map(full_name).collect(),
         schema,
-        side: limited(database, &format!("{SIDE}{stamp}")),
+        side: Side::Restore.name(database, &stamp),
         wanted,
         scene,
     });

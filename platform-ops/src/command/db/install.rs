@@ -9,11 +9,12 @@ use crate::backup::swap;
 use crate::database::alembic::Verb;
 use crate::database::install::{self, PutBack, Request};
 use crate::database::journal::Journal;
-use crate::database::{listing, name};
+use crate::database::listing;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::side_name::Side;
 
 /// Arguments of `db fresh-install`.
 #[derive(Debug, clap::Args)]
@@ -130,7 +131,9 @@ pub async fn undo(session: &Session, arguments: &UndoArguments) -> anyhow::Resul
             let entries = listing::list(&server).await?;
             let all = entries.into_iter().map(|entry| entry.name);
             // Names end with the moment.
-            let newest = all.filter(|other| name::is_kept_of(other, database)).max();
+            let newest = all
+                .filter(|other| Side::Before.is_of(other, database))
+                .max();
             newest.with_context(|| {
                 let what = format!("no database was kept for {database}");
                 Failure::new(Exit::NOTHING_TO_RESTORE, what).try_next(

@@ -22,6 +22,7 @@ use crate::failure::Failure;
 use crate::plan::{Consent, Plan};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::side_name::{self, Side};
 
 /// Where the official image keeps its data, up to version 17.
 const DATA: &str = "/var/lib/postgresql/data";
@@ -163,12 +164,13 @@ fn access_of(settings: &Settings, request: &Request) -> anyhow::Result<(Access, 
 }
 
 async fn begin(server: &Server, request: &Request, entries: &[Entry]) -> anyhow::Result<Journal> {
-    let (database, stamp) = (request.database.as_str(), name::stamp());
+    let database = request.database.as_str();
+    let stamp = side_name::stamp(entries.iter().map(|entry| entry.name.as_str()))?;
     let is_there = entries.iter().any(|entry| entry.name == database);
     Ok(Journal {
         database: database.to_owned(),
-        fresh: name::fresh(database, &stamp),
-        kept: is_there.then(|| name::kept(database, &stamp)),
+        fresh: Side::Fresh.name(database, &stamp),
+        kept: is_there.then(|| Side::Before.name(database, &stamp)),
         extensions: match is_there {
             true => extensions(server, request, None).await?,
             // Only a superuser can make it, so neither script nor migrator could.

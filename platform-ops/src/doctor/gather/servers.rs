@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::gap;
 use crate::container::Container;
-use crate::database::name::KEPT_PATTERN;
 use crate::doctor::{Facts, PoolerFacts, PostgresFacts, RedisFacts};
 use crate::pooler::{Console, Login};
 use crate::service::Service;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::side_name;
 use crate::{postgres, redis};
 
 const AGENT_STATUS: [&str; 5] = [
@@ -89,7 +89,7 @@ async fn ask_postgres(
     settings: Option<&Settings>,
     facts: &mut Facts,
 ) -> anyhow::Result<()> {
-    let sql = CLUSTER_SQL.replace("{kept}", KEPT_PATTERN);
+    let sql = CLUSTER_SQL.replace("{kept}", side_name::PATTERN);
     let cluster = postgres::ask(session, container, "postgres", &sql).await?;
     let mut answers: PostgresFacts =
         serde_json::from_value(cluster).context("read PostgreSQL's answer")?;
