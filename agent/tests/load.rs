@@ -117,6 +117,47 @@ fn t63_a_backlog_plain_and_compressed_is_read_within_the_memory_budget() {
     harness.terminate_agent();
 }
 
+/// Bytes that the agent has read, of files and sockets.
+fn bytes_read(harness: &Harness) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", harness.agent_id())).unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.unwrap().parse().unwrap()
+}
+
+#[test]
+fn many_compressed_logs_at_once_are_each_decompressed_once() {
+    const CONTAINERS: u64 = 24;
+    const LINES: u64 = 20_000;
+    let containers = tempfile::tempdir().unwrap();
+    let mut harness = Harness::over(containers.path(), &["*"], counting());
+    let time = now();
+    let (mut text, mut compressed) = (0, 0);
+    for n in 0..CONTAINERS {
+        let log = DockerLog::create(containers.path(), &format!("web{n}"), Rotation::NONE).unwrap();
+        let path = format!("{}.1.gz", log.path().display());
+        let mut gz = GzEncoder::new(File::create(&path).unwrap(), Compression::fast());
+        for line in 0..LINES {
+            // Compresses badly, so that a second pass would be seen.
+            let word = (n * LINES + line + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let [first, second] = [word, word.wrapping_mul(word | 1)];
+            writeln!(
+                gz,
+                r#"{{"log":"{first:016x}{second:016x}\n","stream":"stdout","time":"{time}"}}"#
+            )
+            .unwrap();
+        }
+        gz.finish().unwrap();
+        text += LINES * 32;
+        compressed += fs::metadata(path).unwrap().len();
+    }
+    harness.start_agent();
+    wait_for_data(&harness, text);
+    let read = bytes_read(&harness);
+    println!("{read} bytes read of {compressed}");
+    assert!(read < 2 * compressed, "{read} bytes read of {compressed}");
+    harness.terminate_agent();
+}
+
 #[test]
 fn t38_t63_a_line_that_does_not_end_is_shipped_in_parts_within_the_memory_budget() {
     let containers = tempfile::tempdir().unwrap();

@@ -4,7 +4,8 @@
 //! Fair queueing by bytes (start-time fair queueing: deficit round robin whose deficits are sorted
 //! instead of gone round): next is who has had the fewest bytes, and whoever comes back after a
 //! rest starts level with the others. A container that fills each read waits until all others had
-//! as much; one with a line now and then is always next.
+//! as much; one with a line now and then is always next. A turn at a compressed log is a long one: the
+//! shell's few decoders only go forward, and one that had to make room starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::lane::Lane;
 pub const GRID: Duration = Duration::from_millis(20);
 /// A look that finds little costs as much as reading this.
 const LOOK_BYTES: u64 = 4 * 1024;
+/// Uncompressed bytes of one turn at a compressed log: more than Docker's logs usually have, and
+/// read in a fraction of a second.
+const COMPRESSED_TURN_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The bytes it has had when its turn comes, and a number that keeps equals in order.
 type Turn = (u64, u64);
@@ -34,6 +38,16 @@ struct Account {
     lane: Lane,
     /// Bytes it has had, on the common scale.
     had: u64,
+    /// The number of its turn.
+    turn: u64,
+    /// Bytes it has had in a turn that is not over.
+    under_way: u64,
+}
+
+impl Account {
+    fn end_turn(&mut self, level: u64) {
+        self.had = self.had.max(level) + std::mem::take(&mut self.under_way);
+    }
 }
 
 /// The queues and the timers.
@@ -50,8 +64,6 @@ pub struct Schedule {
 impl Schedule {
     /// It has something to do now.
     pub fn enqueue(&mut self, id: ContainerId) {
-        self.turns += 1;
-        let (level, turn) = (self.level, self.turns);
         let account = self.accounts.entry(id).or_default();
         if let Place::Ready(_) = account.place {
             return;
@@ -59,25 +71,41 @@ impl Schedule {
         if let Place::At(at) = account.place {
             self.timers.remove(&(at, id));
         }
-        account.had = account.had.max(level);
-        account.place = Place::Ready((account.had, turn));
-        self.ready[account.lane as usize].insert(((account.had, turn), id));
+        if account.under_way == 0 {
+            self.turns += 1;
+            account.turn = self.turns;
+            account.had = account.had.max(self.level);
+        }
+        let turn = (account.had, account.turn);
+        account.place = Place::Ready(turn);
+        self.ready[account.lane as usize].insert((turn, id));
     }
 
     /// It has nothing to do before `at`, or before an event.
     pub fn wait(&mut self, id: ContainerId, at: Option<Duration>) {
         self.withdraw(id);
+        let account = self.accounts.entry(id).or_default();
+        account.end_turn(self.level);
         if let Some(at) = at {
             let at = rounded_up(at);
-            self.accounts.entry(id).or_default().place = Place::At(at);
+            account.place = Place::At(at);
             self.timers.insert((at, id));
         }
     }
 
     /// It has been read, so many bytes.
-    pub fn charge(&mut self, id: ContainerId, bytes: usize) {
+    pub fn charge(&mut self, id: ContainerId, bytes: usize, compressed: bool) {
         let account = self.accounts.entry(id).or_default();
-        account.had = account.had.max(self.level) + (bytes as u64).max(LOOK_BYTES);
+        account.under_way += (bytes as u64).max(LOOK_BYTES);
+        if !compressed || account.under_way >= COMPRESSED_TURN_BYTES {
+            account.end_turn(self.level);
+        }
+    }
+
+    /// Its turn is not over: it is at a compressed log.
+    pub fn is_in_turn(&self, id: ContainerId) -> bool {
+        let account = self.accounts.get(&id);
+        account.is_some_and(|account| account.under_way > 0)
     }
 
     /// It goes this way from now on.
@@ -125,7 +153,10 @@ impl Schedule {
         }
         let [prompt, others] = [0, 1].map(|lane| self.ready[lane].first().copied());
         let others = others.filter(|_| bulk);
-        let (turn, id) = [prompt, others].into_iter().flatten().min()?;
+        // A long turn keeps no line waiting that has little before it.
+        let both = [prompt, others].into_iter().flatten();
+        let (turn, id) =
+            both.min_by_key(|((had, turn), id)| (*had, self.is_in_turn(*id), *turn))?;
         self.withdraw(id);
         self.level = self.level.max(turn.0);
         Some(id)
@@ -160,7 +191,7 @@ mod tests {
             let next = schedule.next(NOW, true).expect("one is ready");
             let n = usize::from(next.0[0]);
             reads[n] += 1;
-            schedule.charge(next, bytes[n]);
+            schedule.charge(next, bytes[n], false);
             schedule.enqueue(next);
         }
         reads
@@ -194,6 +225,31 @@ mod tests {
         let next = reads(&mut schedule, &bytes, 300);
         assert!(next.iter().all(|&n| n.abs_diff(100) <= 1), "{next:?}");
         assert_eq!(schedule.deadline(), None);
+    }
+
+    #[test]
+    fn a_turn_at_a_compressed_log_is_long_and_keeps_no_line_waiting() {
+        let mut schedule = Schedule::default();
+        for n in 0..2 {
+            schedule.set_lane(id(n), Lane::Bulk);
+            schedule.enqueue(id(n));
+        }
+        let mut reads = Vec::new();
+        let chunk = 1 << 20;
+        for read in 0..256 {
+            let next = schedule.next(NOW, true).expect("one is ready");
+            schedule.charge(next, chunk, true);
+            schedule.enqueue(next);
+            reads.push(next.0[0]);
+            if read == 70 {
+                schedule.enqueue(id(2));
+                assert_eq!(schedule.next(NOW, true), Some(id(2)));
+                schedule.charge(id(2), 100, false);
+                schedule.wait(id(2), None);
+            }
+        }
+        let turns: Vec<_> = reads.chunk_by(|a, b| a == b).map(<[u8]>::len).collect();
+        assert_eq!(turns, [64; 4]);
     }
 
     #[test]

@@ -112,9 +112,14 @@ impl Rescue {
         self.not_before = now + RETRY;
     }
 
-    /// Those in need, beginning behind the one that was helped last.
-    pub fn in_turn(&self) -> impl Iterator<Item = ContainerId> {
-        let is_behind = |id: &&ContainerId| self.last.is_none_or(|last| **id > last);
+    /// Those in need, beginning with the one that was helped last, if that `goes_on`, or behind it.
+    pub fn in_turn(
+        &self,
+        goes_on: impl FnOnce(ContainerId) -> bool,
+    ) -> impl Iterator<Item = ContainerId> {
+        let goes_on = self.last.is_some_and(goes_on);
+        let is_next = move |id, last| id > last || (goes_on && id == last);
+        let is_behind = move |id: &&ContainerId| self.last.is_none_or(|last| is_next(**id, last));
         let behind = self.containers.iter().filter(is_behind);
         let before = self.containers.iter().filter(move |id| !is_behind(id));
         behind.chain(before).copied()

@@ -69,6 +69,12 @@ impl Follow {
         self.refresh(settings.poll_interval);
     }
 
+    /// What is read, or next, is a compressed generation.
+    pub fn is_compressed(&self) -> bool {
+        let file = self.tail.chain.cursor().and_then(|next| next.evidence);
+        file.is_some_and(|file| file.compressed)
+    }
+
     /// The same short chunk has come so often that nothing more will come: a compressed file is
     /// damaged in the middle of a line, and asking again at once would never end.
     pub fn is_stuck(&mut self, chunk: &Chunk<'_>) -> bool {

@@ -97,12 +97,12 @@ impl Pipeline {
 
     pub(super) fn chunk(&mut self, now: Now, chunk: &Chunk<'_>) {
         let id = self.reading.as_ref().map(|(id, _)| *id);
-        if let Some(id) = id {
-            self.schedule.charge(id, chunk.bytes.len());
-        }
-        let follow = id.and_then(|id| self.follows.get_mut(&id));
-        if follow.is_some_and(|follow| follow.is_stuck(chunk)) {
-            return self.read_failed(now, chunk.handle, ReadError::Torn);
+        if let Some((id, follow)) = id.and_then(|id| Some((id, self.follows.get_mut(&id)?))) {
+            let bytes = chunk.bytes.len();
+            self.schedule.charge(id, bytes, follow.is_compressed());
+            if follow.is_stuck(chunk) {
+                return self.read_failed(now, chunk.handle, ReadError::Torn);
+            }
         }
         match self.reading.take() {
             Some((id, Reading::Probe { handle })) if handle == chunk.handle => {

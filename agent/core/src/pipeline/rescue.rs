@@ -85,7 +85,8 @@ impl Pipeline {
                     || join.is_some_and(|at| at <= now.mono)
             })
         };
-        let Some(id) = self.rescue.in_turn().find(reads) else {
+        let goes_on = |id| self.schedule.is_in_turn(id);
+        let Some(id) = self.rescue.in_turn(goes_on).find(reads) else {
             return false;
         };
         self.rescue.helped(id);
