@@ -151,10 +151,15 @@ impl Probe {
         self.files.iter().map(|&(file, _)| file).collect()
     }
 
-    /// Files with bytes that are not identified and that no descriptor holds.
+    /// Files with bytes that the chain will not know by this, and that no descriptor holds.
     pub fn unread(&self) -> Vec<Listed> {
         let unread = self.files.iter().filter(|(file, finding)| {
-            let is_identified = matches!(finding, Finding::Line(..) | Finding::Known(_));
+            let is_identified = match finding {
+                Finding::Known(_) => true,
+                // What was found out for a listing that is not taken is forgotten with it.
+                Finding::Line(..) => !self.stale,
+                _ => false,
+            };
             !is_identified && file.size > 0 && !file.compressed && !file.held
         });
         unread.map(|&(file, _)| file).collect()

@@ -129,10 +129,13 @@ impl Follow {
         })
     }
 
-    /// The shell let go of a file at a bound.
+    /// The shell let go of a deleted file at a bound: what it had the descriptor of is gone, and its
+    /// inode may be another file's the next time.
     pub fn let_go(&mut self, handle: FileHandle) {
         if let Some(generation) = self.tail.chain.by_handle(handle) {
             generation.evicted = true;
+            generation.forsake(handle);
+            self.relist = true;
         }
         let mut strays = self.strays.iter().map(|stray| stray.file);
         if let Some(file) = strays.find(|file| file.handle == handle) {

@@ -79,6 +79,51 @@ fn t67_a_descriptor_that_is_closed_before_it_was_read_is_a_loss() {
 }
 
 #[test]
+fn t67_a_file_that_was_found_for_a_look_that_is_not_taken_is_a_loss_when_it_goes() {
+    let mut shell = running(3);
+    shell.holds = false;
+    shell.rotate(0, 2, false);
+    print(&mut shell, 0, 10..15, 20);
+    shell.rotate(0, 2, false);
+    print(&mut shell, 0, 20..22, 20);
+    shell.show(0);
+    let sizes = [(1, false), CURRENT].map(|name| shell.file(0, name).bytes.len() as u64);
+    // The first line of the older one is read, then the newer one changes, and both go.
+    shell.step();
+    shell.later(SECOND);
+    print(&mut shell, 0, 22..23, 20);
+    shell.step();
+    shell.unlink(0, (1, false));
+    shell.rotate(0, 1, false);
+    shell.settle();
+    let lost = sizes.map(|size| (0, Some(size), "rotated_away"));
+    assert_eq!(shell.losses(), lost);
+}
+
+#[test]
+fn a_descriptor_that_was_let_go_of_is_not_read_though_its_inode_holds_a_like_file() {
+    let mut shell = running(0);
+    shell.folders[0].about.files_max = 2;
+    // Pieces of one long line, all alike: no first line tells the files apart.
+    let piece = writer::encode(&[b'x'; 50], "stdout", &crate::time(0));
+    shell.append(0, &piece.repeat(2));
+    let inode = shell.file(0, CURRENT).inode;
+    shell.show(0);
+    shell.step();
+    shell.rotate(0, 1, false);
+    shell.let_go();
+    shell.create_in(0, (1, true), inode);
+    shell.file(0, (1, true)).bytes = [piece.repeat(3), crate::pieces(1, 20).concat()].concat();
+    shell.show(0);
+    shell.settle();
+    let lines = shell.lines(0);
+    // Of the file that stands there each line once, of the one that went none.
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let size = 2 * piece.len() as u64;
+    assert_eq!(shell.losses(), [(0, Some(size), "evicted")]);
+}
+
+#[test]
 fn t67_a_compressed_file_is_not_taken_for_the_one_that_is_lost() {
     let mut shell = running(3);
     shell.holds = false;
