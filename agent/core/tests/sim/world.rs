@@ -83,6 +83,8 @@ pub struct World {
     clock_base: Duration,
     /// Tell a person everything.
     debug: bool,
+    /// The outcomes tell of every action.
+    pub traces: bool,
 }
 
 impl World {
@@ -114,6 +116,7 @@ impl World {
             outcomes: Outcomes::default(),
             clock_base: Duration::ZERO,
             debug: std::env::var_os("SIM_DEBUG").is_some(),
+            traces: false,
         };
         world.budget = world.random.pick(&BUDGETS);
         world.spool.is_there = !world.random.one_in(4);
@@ -278,7 +281,9 @@ impl World {
             let Some(action) = pipeline.poll_action(Now { mono, ..self.now }) else {
                 return;
             };
-            self.trace(&action);
+            if self.traces {
+                self.trace(&action);
+            }
             self.act(action);
         }
         panic!("the core never rests");

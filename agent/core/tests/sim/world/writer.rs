@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use agent_core::stamp;
+use memchr::memmem;
 
 use super::{Due, World};
 use crate::oracle::token;
+
+/// How Docker's lines begin.
+const OPEN: &[u8] = b"{\"log\":\"";
 
 impl World {
     /// Somebody sets the wall clock, to and fro.
@@ -42,17 +46,14 @@ impl World {
         let mut at = 0;
         while at < tokens {
             let end = (at + piece).min(tokens);
-            let text: Vec<u8> = (at..end)
-                .flat_map(|i| token(line, if uniform { 0 } else { i }))
-                .collect();
-            let text = String::from_utf8_lossy(&text);
             let newline = if end == tokens && ends { "\\n" } else { "" };
-            lines.push(
-                format!(
-                    "{{\"log\":\"{text}{newline}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n"
-                )
-                .into_bytes(),
-            );
+            let mut bytes = OPEN.to_vec();
+            for i in at..end {
+                bytes.extend_from_slice(&token(line, if uniform { 0 } else { i }));
+            }
+            let rest = format!("{newline}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n");
+            bytes.extend_from_slice(rest.as_bytes());
+            lines.push(bytes);
             at = end;
         }
         self.oracle.wrote(line, container, stream, uniform);
@@ -116,15 +117,14 @@ impl World {
         let Some(added) = data.get(from..) else {
             return;
         };
-        let text = String::from_utf8_lossy(added);
-        let Some(open) = text.rfind("{\"log\":\"") else {
+        let Some(open) = memmem::rfind(added, OPEN) else {
             return;
         };
-        let Some(value) = text[open + 8..].split('"').next() else {
-            return;
-        };
+        let value = &added[open + OPEN.len()..];
+        let value = &value[..memchr::memchr(b'"', value).unwrap_or(value.len())];
+        let value = str::from_utf8(value).expect("what was written");
         let value = value.trim_end_matches("\\n");
-        if !text.ends_with('\n') || value.is_empty() {
+        if !added.ends_with(b"\n") || value.is_empty() {
             return;
         }
         let token =
@@ -208,10 +208,9 @@ impl World {
 
 /// The file begins with a whole Docker line: that names it for ever.
 fn begins_whole(data: &[u8]) -> bool {
-    let line = data.split(|&byte| byte == b'\n').next();
-    let line = String::from_utf8_lossy(line.unwrap_or_default());
+    let line = &data[..memchr::memchr(b'\n', data).unwrap_or(data.len())];
+    let start = line.iter().position(|&byte| byte != 0);
+    let line = &line[start.unwrap_or(line.len())..];
     // Not behind the start of one that was torn.
-    line.trim_start_matches('\0').starts_with("{\"log\"")
-        && line.matches("{\"log\"").count() == 1
-        && line.contains("\\n\",\"stream\"")
+    memmem::rfind(line, &OPEN[..6]) == Some(0) && memmem::find(line, b"\\n\",\"stream\"").is_some()
 }
