@@ -181,15 +181,16 @@ impl Generation {
         }
     }
 
-    /// An earlier run shipped it so far, and `whole` if nothing more of it is to come.
-    pub(crate) fn ship_to(&mut self, offsets: [u64; 2], whole: bool) {
+    /// An earlier run shipped it so far, up to a line of `last_time`, and `whole` if nothing more
+    /// of it is to come.
+    pub(crate) fn ship_to(&mut self, offsets: [u64; 2], whole: bool, last_time: &str) {
         if self.committed != offsets {
-            // Of the line that ends there nothing is known.
+            // Of the line that ends there nothing else is known.
             self.last = None;
+            self.last_time = last_time.as_bytes().to_vec();
+            self.committed_time.clone_from(&self.last_time);
         }
         (self.committed, self.skip) = (offsets, offsets);
-        self.last_time.clear();
-        self.committed_time.clear();
         self.read = offsets[0].min(offsets[1]);
         let end = offsets[0].max(offsets[1]);
         self.size = self.size.max(end);

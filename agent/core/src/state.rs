@@ -124,10 +124,8 @@ fn generation_state(generation: &Generation, before: Option<&Generation>) -> Gen
         closed: generation.closed,
         finished: generation.is_done(),
         start_time: generation.start_time.clone(),
-        last_time: match generation.is_done() {
-            true => String::new(),
-            false => String::from_utf8_lossy(&generation.committed_time).into_owned(),
-        },
+        // Of what is done, too: it goes on if it was given up, and is found again.
+        last_time: String::from_utf8_lossy(&generation.committed_time).into_owned(),
         evidence: generation.evidence.map(evidence),
         born: generation.evidence.map_or(0, |listed| nanos(listed.born)),
         follows,

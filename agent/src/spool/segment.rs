@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `container`, `name` | 64 hex digits, and its name |
 //! | `is_first` | `true` if all in front was accepted when this was written; left out if not |
-//! | `files` | oldest first: `{"id":n,"from":[n,n],"to":[n,n],"is_whole":true}`: number of the file as in entry ids, the offsets of stdout and stderr where the bodies begin and end, and whether the file ends there for good (left out if not) |
+//! | `files` | oldest first: `{"id":n,"from":[n,n],"to":[n,n],"is_whole":true,"last_time":"…"}`: number of the file as in entry ids, the offsets of stdout and stderr where the bodies begin and end, whether the file ends there for good (left out if not), and the time of the last line in front of that (left out if it is not known) |
 //! | `groups` | of stdout and stderr, the line that goes on behind the bodies, as in the checkpoint; or null |
 //! | `last_time` | time of the last line; left out if there is none |
 //!
@@ -248,12 +248,14 @@ mod tests {
                     from: [10, 20],
                     to: [600, 600],
                     is_whole: true,
+                    last_time: String::new(),
                 },
                 CoveredFile {
                     id: GenerationId(5),
                     from: [0, 0],
                     to: [700, 900],
                     is_whole: false,
+                    last_time: String::new(),
                 },
             ],
             groups: [Some(group), None],
@@ -279,6 +281,10 @@ mod tests {
         assert_eq!((header.entries(), header.bytes()), (8, 28));
         assert_eq!(header.containers, ["07".repeat(32), "09".repeat(32)]);
         assert_eq!(header.covered, covered());
+        let mut dated = covered();
+        dated[0].files[1].last_time = "2026-11-25T10:00:00Z".to_owned();
+        let file = encode(&[ContainerId([7; 32])], dated.clone(), &bodies());
+        assert_eq!(super::header(&*file).unwrap().covered, dated);
     }
 
     #[test]

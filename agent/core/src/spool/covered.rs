@@ -42,6 +42,13 @@ pub struct CoveredFile {
     /// The file ends there, for good.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_whole: bool,
+    /// Time of the last line in front of that: what is not Docker's behind it is dated by it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_time: String,
+}
+
+fn text(time: &[u8]) -> String {
+    String::from_utf8_lossy(time).into_owned()
 }
 
 impl Follow {
@@ -56,11 +63,13 @@ impl Follow {
             let generation = self.tail.chain.get(key).filter(|_| to != [0; 2])?;
             let before = before.map_or(Some(generation.committed), |it| offsets(&it.marks, key));
             let ends = to == [generation.read; 2];
+            let last_time = position.times.iter().find(|(known, _)| *known == key);
             Some(CoveredFile {
                 id: generation.id,
                 from: before.unwrap_or([0; 2]),
                 to,
                 is_whole: ends && generation.finished && generation.loss.is_none(),
+                last_time: last_time.map_or_else(String::new, |(_, time)| text(time)),
             })
         };
         Some(Covered {
@@ -69,7 +78,7 @@ impl Follow {
             is_first,
             files: position.marks.iter().filter_map(file).collect(),
             groups: position.groups.clone(),
-            last_time: String::from_utf8_lossy(&position.last_time).into_owned(),
+            last_time: text(&position.last_time),
         })
     }
 
@@ -100,7 +109,7 @@ impl Follow {
         for file in &covered.files {
             let mut generations = self.tail.chain.generations_mut().iter_mut();
             if let Some(generation) = generations.find(|known| known.id == file.id) {
-                generation.ship_to(file.to, file.is_whole);
+                generation.ship_to(file.to, file.is_whole, &file.last_time);
             }
         }
         self.tail.resume(covered.groups.clone(), &covered.last_time);

@@ -50,10 +50,11 @@ impl Tail {
         }
     }
 
-    /// The time of the last line of each file that may go on.
+    /// The time of the last line of each file that goes on, or of which that is not committed yet.
     fn times(&self) -> Vec<(u64, Vec<u8>)> {
         let generations = self.chain.generations().iter();
-        let open = generations.filter(|g| !g.finished && g.read > 0);
+        let is_settled = |g: &&Generation| g.finished && g.committed == [g.read; 2];
+        let open = generations.filter(|g| g.read > 0 && !is_settled(g));
         open.map(|g| match self.is_at(g.key) {
             true => (g.key, self.last_time.clone()),
             false => (g.key, g.last_time.clone()),
