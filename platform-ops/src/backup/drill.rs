@@ -197,11 +197,9 @@ impl Drill<'_> {
             caps: self.caps,
             binds: Vec::new(),
         };
-        let container = Throwaway::start(self.docker, run, spec).await?;
-        match self.databases(opener, run, &container, proof).await {
-            Ok(()) => container.remove().await,
-            Err(error) => Err(container.explain(error, false).await),
-        }
+        let work =
+            async |container: &Throwaway| self.databases(opener, run, container, proof).await;
+        Throwaway::serve(self.docker, run, spec, false, work).await
     }
 
     async fn databases(
