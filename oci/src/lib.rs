@@ -18,6 +18,7 @@
 //! ```
 
 mod api_key;
+mod buffer;
 mod certificate;
 mod client;
 mod clock;
@@ -51,6 +52,7 @@ mod transport;
 mod trust;
 
 pub use api_key::ApiKey;
+pub use buffer::Buffer;
 pub use client::{Client, ClientOptions};
 pub use config::ConfigSource;
 pub use core_dump::forbid_core_dumps;

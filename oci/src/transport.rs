@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Request, Response, StatusCode};
 use serde::Deserialize;
 
+use crate::buffer::Buffer;
 use crate::client::ClientOptions;
 use crate::dns::SystemDns;
 use crate::error::{Error, ErrorKind, Refusal, Result};
@@ -158,7 +159,7 @@ async fn read_body(response: &mut Response, bytes_max: usize) -> Result<Bytes, r
     let expected = response.content_length().unwrap_or(0);
     // What is said about the length is believed within the limit only.
     let capacity = usize::try_from(expected).map_or(bytes_max, |length| length.min(bytes_max));
-    let mut body = BytesMut::with_capacity(capacity);
+    let mut body = Buffer::with_capacity(capacity);
     while let Some(chunk) = response.chunk().await? {
         let room = bytes_max - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);

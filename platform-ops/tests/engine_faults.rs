@@ -4,16 +4,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod host;
+mod relay;
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fixtures::wait;
 use host::{Host, POSTGRES_IMAGE, docker};
+use relay::Relay;
 
 const SOON: Duration = Duration::from_secs(120);
 
@@ -164,23 +164,15 @@ fn t54_the_health_check_is_not_green_while_initdb_runs() {
 #[test]
 fn t58_every_request_is_of_the_version_that_both_sides_speak() {
     let host = Host::initialised();
-    let socket = host.path("engine.sock");
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let listener = UnixListener::bind(&socket).unwrap();
-    let note = seen.clone();
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            relay(client, &note);
-        }
-    });
+    let relay = Relay::start(host.path("engine.sock"));
     let run = host
         .command(&["doctor", "--json"])
-        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .env("DOCKER_HOST", relay.address())
         .output()
         .unwrap();
     let run: host::Run = run.into();
     assert_eq!(run.json()["kind"], "doctor", "{}", run.all());
-    let seen = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+    let seen = relay.seen();
     let ours = seen.lines().filter(|line| line.contains(" HTTP/1.1"));
     let versions: BTreeSet<&str> = ours
         .filter_map(|line| line.split_once(" /v")?.1.split('/').next())
@@ -188,27 +180,4 @@ fn t58_every_request_is_of_the_version_that_both_sides_speak() {
         .collect();
     let spoken = docker(&["version", "--format", "{{.Server.APIVersion}}"]).ok();
     assert_eq!(versions, BTreeSet::from([spoken.out.trim()]), "{seen}");
-}
-
-/// Passes everything on, both ways, and keeps what the client said.
-fn relay(client: UnixStream, seen: &Arc<Mutex<Vec<u8>>>) {
-    let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
-    let (mut from_client, mut to_engine) =
-        (client.try_clone().unwrap(), engine.try_clone().unwrap());
-    let (mut from_engine, mut to_client) = (engine, client);
-    let seen = seen.clone();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 64 * 1024];
-        while let Ok(bytes @ 1..) = from_client.read(&mut buffer) {
-            seen.lock().unwrap().extend_from_slice(&buffer[..bytes]);
-            if to_engine.write_all(&buffer[..bytes]).is_err() {
-                break;
-            }
-        }
-        let _ = to_engine.shutdown(std::net::Shutdown::Write);
-    });
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from_engine, &mut to_client);
-        let _ = to_client.shutdown(std::net::Shutdown::Write);
-    });
 }

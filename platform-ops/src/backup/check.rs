@@ -49,7 +49,8 @@ pub async fn compare(
         encoding: wanted.encoding.clone(),
     };
     let mut snapshot = server.snapshot(live).await?;
-    let found = snapshot.inventory(&wanted.object).await?;
+    let mut found = snapshot.inventory(&wanted.object).await?;
+    snapshot.count(&mut found.tables).await?;
     snapshot.close().await?;
     let mut findings = Findings::default();
     let label = &wanted.name;

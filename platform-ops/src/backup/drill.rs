@@ -48,8 +48,8 @@ pub struct Drill<'a> {
     pub jobs: usize,
     /// How long a container may take until it answers.
     pub ready_max: Duration,
-    /// How long all of it may take; no limit, where none is set.
-    pub time_max: Option<Duration>,
+    /// When it has to end: its window closes.
+    pub end: Option<Instant>,
     /// Ends it.
     pub interrupt: &'a Interrupt,
     /// Removes the containers should this run be killed.
@@ -97,7 +97,7 @@ impl Drill<'_> {
         let drilled = tokio::select! {
             drilled = drilled => drilled,
             () = self.interrupt.wait() => Err(self.interrupt.failure().into()),
-            () = self.time_is_up() => Err(too_long(began.elapsed())),
+            () = self.window_ends() => Err(too_long(began.elapsed())),
         };
         throwaway::sweep(self.docker, run).await?;
         held.done();
@@ -113,9 +113,9 @@ impl Drill<'_> {
         Ok(proof)
     }
 
-    async fn time_is_up(&self) {
-        match self.time_max {
-            Some(time_max) => tokio::time::sleep(time_max).await,
+    async fn window_ends(&self) {
+        match self.end {
+            Some(end) => tokio::time::sleep_until(end.into()).await,
             None => std::future::pending().await,
         }
     }
@@ -197,11 +197,9 @@ impl Drill<'_> {
             caps: self.caps,
             binds: Vec::new(),
         };
-        let container = Throwaway::start(self.docker, run, spec).await?;
-        match self.databases(opener, run, &container, proof).await {
-            Ok(()) => container.remove().await,
-            Err(error) => Err(container.explain(error, false).await),
-        }
+        let work =
+            async |container: &Throwaway| self.databases(opener, run, container, proof).await;
+        Throwaway::serve(self.docker, run, spec, false, work).await
     }
 
     async fn databases(

@@ -4,7 +4,8 @@ use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
+use oci::Buffer;
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
@@ -112,11 +113,17 @@ impl FileReader {
     }
 
     pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
-        let mut chunk = Vec::new();
-        let mut limited = (&mut self.file).take(self.chunk_bytes.max(1));
-        let read = limited.read_to_end(&mut chunk).await;
-        read.with_context(|| format!("read {}", self.path.display()))?;
-        Ok((!chunk.is_empty()).then(|| chunk.into()))
+        let length = self.chunk_bytes.clamp(1, self.bytes.max(1)) as usize;
+        let mut chunk = Buffer::with_capacity(length);
+        while chunk.len() < length {
+            let room = length - chunk.len();
+            let mut room = (&mut *chunk).limit(room);
+            let read = self.file.read_buf(&mut room).await;
+            if read.with_context(|| format!("read {}", self.path.display()))? == 0 {
+                break;
+            }
+        }
+        Ok((!chunk.is_empty()).then(|| chunk.freeze()))
     }
 }
 

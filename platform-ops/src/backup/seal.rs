@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use age::stream::StreamWriter;
 use anyhow::Context as _;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use oci::Buffer;
 use oci::object::Sha256Sum;
 use ring::digest::{Context as Sha, SHA256};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -183,7 +184,7 @@ impl Write for Cipher {
 struct Chunker {
     chunk_bytes: usize,
     output: Sender<Chunk>,
-    filling: BytesMut,
+    filling: Buffer,
     whole: Sha,
     chunks: Vec<String>,
     bytes: u64,
@@ -194,7 +195,7 @@ impl Chunker {
         Self {
             chunk_bytes: chunk_bytes.max(1),
             output,
-            filling: BytesMut::new(),
+            filling: Buffer::default(),
             whole: Sha::new(&SHA256),
             chunks: Vec::new(),
             bytes: 0,
@@ -222,7 +223,7 @@ impl Chunker {
 impl Write for Chunker {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.filling.capacity() == 0 {
-            self.filling.reserve(self.chunk_bytes);
+            self.filling = Buffer::with_capacity(self.chunk_bytes);
         }
         let room = self.chunk_bytes - self.filling.len();
         let taken = room.min(bytes.len());

@@ -208,6 +208,10 @@ impl Server {
     }
 }
 
+fn quoted(schema: &str, name: &str) -> String {
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
 /// A database as it was at one moment.
 pub struct Snapshot {
     /// The database.
@@ -220,13 +224,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What it holds.
+    /// What it holds, but for the rows, which [`Self::count`] counts.
     ///
     /// # Errors
     /// The server's words.
     pub async fn inventory(&mut self, object: &str) -> anyhow::Result<Database> {
         let failed = format!("take the inventory of {}", self.database.name);
         self.look(object).await.context(failed)
+    }
+
+    /// Counts the rows of its tables.
+    ///
+    /// # Errors
+    /// The server's words.
+    pub async fn count(&mut self, tables: &mut [Table]) -> anyhow::Result<()> {
+        for table in tables {
+            let quoted = quoted(&table.schema, &table.name);
+            let failed = || format!("count {quoted} of {}", self.database.name);
+            let sql = format!("select count(*) from {quoted};");
+            let lines = self.session.lines(&sql).await.with_context(failed)?;
+            table.rows = lines.concat().parse().with_context(failed)?;
+        }
+        Ok(())
     }
 
     async fn look(&mut self, object: &str) -> anyhow::Result<Database> {
@@ -245,19 +264,13 @@ impl Snapshot {
         let mut tables = Vec::with_capacity(relations.len());
         let mut alembic = Vec::new();
         for Relation { schema, name } in relations {
-            let quoted = format!("{}.{}", identifier(&schema), identifier(&name));
-            let lines = session
-                .lines(&format!("select count(*) from {quoted};"))
-                .await?;
-            let rows = lines
-                .concat()
-                .parse()
-                .with_context(|| format!("count {quoted}"))?;
+            let quoted = quoted(&schema, &name);
             if name == "alembic_version" {
                 alembic = session
                     .lines(&format!("select version_num from {quoted};"))
                     .await?;
             }
+            let rows = 0;
             tables.push(Table { schema, name, rows });
         }
         Ok(Database {

@@ -8,35 +8,35 @@ use tokio::sync::mpsc::Sender;
 use crate::backup::config::Limits;
 use crate::backup::exec::{Process, Program};
 use crate::backup::psql::connection;
-use crate::backup::server::{Server, Snapshot};
+use crate::backup::server::Server;
 use crate::backup::stream::send;
 
 /// What every archive of pg_dump's custom format begins with.
 const ARCHIVE_MAGIC: &[u8] = b"PGDMP";
-/// Dumps one database as of its snapshot.
+/// Dumps one database as of a snapshot.
 ///
 /// # Errors
 /// pg_dump's words and exit code; a stream that is no archive.
 pub async fn dump(
     server: &Server,
-    snapshot: &Snapshot,
+    database: &str,
+    snapshot: &str,
     limits: Limits,
     sink: Sender<Bytes>,
 ) -> anyhow::Result<()> {
-    let name = &snapshot.database.name;
     // Beside what trades, a backup has time.
     let nice = ["nice", "-n", &limits.dump_nice.to_string()].map(str::to_owned);
     let mut command = nice.to_vec();
     command.extend(["pg_dump", "-w", "-Fc", "-Z", "zstd:1"].map(str::to_owned));
     let lock_wait = server.place().lock_wait_seconds;
     command.push(format!("--lock-wait-timeout={lock_wait}s"));
-    command.push(format!("--snapshot={}", snapshot.id));
-    command.extend(["-d".to_owned(), connection(name)]);
+    command.push(format!("--snapshot={snapshot}"));
+    command.extend(["-d".to_owned(), connection(database)]);
     let mut program = server.place().program(command);
     program.is_large = true;
     stream(server, program, Some(ARCHIVE_MAGIC), limits.dump_cpus, sink)
         .await
-        .with_context(|| format!("dump {name}"))
+        .with_context(|| format!("dump {database}"))
 }
 
 /// Roles and tablespaces, with the roles' password verifiers.

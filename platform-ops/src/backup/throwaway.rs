@@ -110,6 +110,25 @@ impl Throwaway {
         }
     }
 
+    /// Starts one for `work`, which is all that it is there for. `may_end`: whether what it is given can
+    /// make it end by itself.
+    ///
+    /// # Errors
+    /// Those of `work`, with the host's reason where it is one; of [`Self::start`] and [`Self::remove`].
+    pub async fn serve(
+        docker: &Docker,
+        run: &str,
+        spec: Spec,
+        may_end: bool,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let container = Self::start(docker, run, spec).await?;
+        match work(&container).await {
+            Ok(()) => container.remove().await,
+            Err(error) => Err(container.explain(error, may_end).await),
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> &str {
         &self.id
@@ -150,7 +169,7 @@ impl Throwaway {
 
     /// What failed in it, unless the reason is one of the host: no memory, or its own end, if that
     /// cannot come of what it was given (`may_end`).
-    pub async fn explain(&self, error: anyhow::Error, may_end: bool) -> anyhow::Error {
+    async fn explain(&self, error: anyhow::Error, may_end: bool) -> anyhow::Error {
         let state = match self.docker.inspect_container(&self.id, None).await {
             Ok(container) => container.state.unwrap_or_default(),
             Err(_) => return error,

@@ -1,7 +1,10 @@
 //! Drills that are not held say nothing of the set.
 
-use jiff::{ToSpan as _, ZonedDateTime};
+use std::process::Stdio;
 
+use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
+
+use crate::host::{Run, docker};
 use crate::setup::Platform;
 
 /// Hours that begin so long after now, as `--window` takes them.
@@ -64,7 +67,7 @@ fn a_container_that_does_not_get_ready_is_no_fault_of_the_set() {
     );
     assert_eq!(proofs(&platform), serde_json::json!([]));
     let label = format!("label=platform-ops.drill={set}");
-    let left = crate::host::docker(&["ps", "-aq", "--filter", &label]).ok();
+    let left = docker(&["ps", "-aq", "--filter", &label]).ok();
     assert_eq!(left.out, "");
     // It is told until a drill succeeds.
     let alarms = || platform.ops(&["backup", "schedule", "show", "--json"]).out;
@@ -76,4 +79,49 @@ fn a_container_that_does_not_get_ready_is_no_fault_of_the_set() {
     assert_eq!(proofs(&platform), serde_json::json!([]));
     platform.ops(&drill).ok();
     assert!(!alarms().contains("did not get ready"), "{}", alarms());
+}
+
+/// A zone, as the variable TZ takes it, where that hour begins so many seconds from now.
+fn zone_before(hour: i64, seconds: i64) -> String {
+    let west = Timestamp::now().as_second() + seconds - hour * 3600;
+    let west = west.rem_euclid(24 * 3600);
+    let (hours, minutes) = (west / 3600, west / 60 % 60);
+    format!("<there>{hours:02}:{minutes:02}:{:02}", west % 60)
+}
+
+/// One of its databases takes longer to restore than any window lasts.
+#[test]
+fn a_drill_is_stopped_when_its_window_ends_and_proves_nothing() {
+    let platform = Platform::new();
+    let here = "select system_identifier from pg_control_system()";
+    let live = platform.ask("postgres", here);
+    platform.sql(
+        "trading_db_test",
+        &format!(
+            "create materialized view takes_an_hour as \
+             select pg_sleep(3600)::text where ({here}) <> {live};"
+        ),
+    );
+    let set = platform.create(&["--no-drill"]);
+    let key = platform.key_argument();
+    let drill = ["backup", "drill", "latest", "--identity", &key];
+    let child = platform
+        .host
+        .command(&[&drill[..], &["--window", "02:00-05:00"]].concat())
+        .env("TZ", zone_before(5, 30))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stopped: Run = child.wait_with_output().unwrap().into();
+    assert_eq!(stopped.code, 4, "{}", stopped.all());
+    assert!(stopped.err.contains("the window ended"), "{}", stopped.err);
+    let label = format!("label=platform-ops.drill={set}");
+    assert_eq!(docker(&["ps", "-aq", "--filter", &label]).ok().out, "");
+    assert_eq!(proofs(&platform), serde_json::json!([]));
+    let alarms = || platform.ops(&["backup", "schedule", "show", "--json"]).out;
+    assert!(alarms().contains("the window ended"), "{}", alarms());
+    // The set is as good as before.
+    let rest = ["--only", "trading_db"];
+    platform.ops(&[&drill[..], &rest].concat()).ok();
 }

@@ -6,6 +6,8 @@
 
 #[path = "../host/mod.rs"]
 mod host;
+#[path = "../relay/mod.rs"]
+mod relay;
 
 mod bucket;
 mod create;

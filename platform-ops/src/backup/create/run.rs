@@ -118,10 +118,15 @@ impl Run<'_> {
                 .push(format!("database {} has no tables", inventory.name));
         }
         let server = &self.job.server;
-        let held = &snapshot;
         let limits = self.job.limits;
-        self.store(recipe, |sink| source::dump(server, held, limits, sink))
-            .await?;
+        let (database, id) = (inventory.name.clone(), snapshot.id.clone());
+        let (counted, tables) = (&mut snapshot, &mut inventory.tables);
+        // Both read the same: together they take as long as the dump.
+        let produce = |sink| async move {
+            let dump = source::dump(server, &database, &id, limits, sink);
+            tokio::try_join!(counted.count(tables), dump).map(drop)
+        };
+        self.store(recipe, produce).await?;
         snapshot.close().await?;
         Ok(inventory)
     }

@@ -36,12 +36,9 @@ impl Drill<'_> {
             caps: self.caps,
             ..Spec::default()
         };
-        let container = Throwaway::start(self.docker, run, spec).await?;
-        match self.load(opener, redis, &container, proof).await {
-            Ok(()) => container.remove().await,
-            // It ends by itself over a file that it cannot load.
-            Err(error) => Err(container.explain(error, true).await),
-        }
+        let work = async |container: &Throwaway| self.load(opener, redis, container, proof).await;
+        // It ends by itself over a file that it cannot load.
+        Throwaway::serve(self.docker, run, spec, true, work).await
     }
 
     async fn load(

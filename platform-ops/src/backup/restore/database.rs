@@ -136,8 +136,23 @@ async fn restore_beside(scene: &Scene, database: &str, side: &str) -> anyhow::Re
         .with_context(|| format!("restore {} as {side}", database.name))?;
     let from = neighbour(side);
     server.script(from, &belongings.apply_sql(side)).await?;
-    let mut findings = check::compare(server, side, database, Some(belongings)).await?;
-    if check::grants(server, side).await? != database.grants {
+    // A dump holds no statistics, and without any the first queries would take bad plans.
+    let jobs = format!("--jobs={}", target.jobs.max(1));
+    let analyze = [
+        "vacuumdb",
+        "-wq",
+        "--analyze-only",
+        &jobs,
+        "-d",
+        &connection(side),
+    ];
+    let analyze = server.place().program(analyze);
+    let (mut findings, grants, _) = tokio::try_join!(
+        check::compare(server, side, database, Some(belongings)),
+        check::grants(server, side),
+        crate::backup::exec::text(server.docker(), analyze, b""),
+    )?;
+    if grants != database.grants {
         findings
             .wrong
             .push("grants on schemas or tables differ".to_owned());
@@ -149,18 +164,6 @@ async fn restore_beside(scene: &Scene, database: &str, side: &str) -> anyhow::Re
         );
         return Err(Failure::new(Exit::VERIFICATION_FAILED, what).into());
     }
-    // A dump holds no statistics, and without any the first queries would take bad plans.
-    let jobs = format!("--jobs={}", target.jobs.max(1));
-    let analyze = [
-        "vacuumdb",
-        "-wq",
-        "--analyze-only",
-        &jobs,
-        "-d",
-        &connection(side),
-    ];
-    let program = server.place().program(analyze);
-    crate::backup::exec::text(server.docker(), program, b"").await?;
     Ok(())
 }
 

@@ -252,7 +252,7 @@ async fn prove(session: &Session, scene: &Scene, job: &Job, made: &Made) -> anyh
         caps: Caps::default(),
         jobs: 2,
         ready_max: READY_MAX,
-        time_max: None,
+        end: None,
         interrupt: &session.interrupt,
         guard: &session.guard,
     };

@@ -1,7 +1,7 @@
 //! `backup drill`.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
 
@@ -62,10 +62,12 @@ pub struct Arguments {
 /// When no drill can be held; a set that cannot be restored ends with
 /// [`Exit::VERIFICATION_FAILED`].
 pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exit> {
-    let time_max = match arguments.window {
+    let end = match arguments.window {
         Some(window) => {
             let schedule = Config::load(&session.root)?.schedule;
-            time_left(window.unwrap_or(schedule.window), &ZonedDateTime::now())?
+            let left = time_left(window.unwrap_or(schedule.window), &ZonedDateTime::now())?;
+            // What comes before the drill takes of the same time.
+            left.map(|left| Instant::now() + left)
         }
         None => None,
     };
@@ -103,7 +105,7 @@ pub async fn run(session: &Session, arguments: &Arguments) -> anyhow::Result<Exi
         },
         jobs: 2,
         ready_max: arguments.ready_max.into(),
-        time_max,
+        end,
         interrupt: &session.interrupt,
         guard: &session.guard,
     };
