@@ -87,6 +87,7 @@ pub fn limited(name: &str, ending: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const MOMENT: &str = "20260102030405";
