@@ -121,7 +121,7 @@ impl Run<'_> {
         let limits = self.job.limits;
         let (database, id) = (inventory.name.clone(), snapshot.id.clone());
         let (counted, tables) = (&mut snapshot, &mut inventory.tables);
-        // Both read the same: together they take as long as the dump.
+        // Of the same snapshot: neither has to wait for the other.
         let produce = |sink| async move {
             let dump = source::dump(server, &database, &id, limits, sink);
             tokio::try_join!(counted.count(tables), dump).map(drop)
