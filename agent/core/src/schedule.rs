@@ -113,8 +113,12 @@ impl Schedule {
 
     /// Its turn is not over.
     pub fn is_in_turn(&self, id: ContainerId) -> bool {
+        self.under_way(id) > 0
+    }
+
+    fn under_way(&self, id: ContainerId) -> u64 {
         let account = self.accounts.get(&id);
-        account.is_some_and(|account| account.under_way > 0)
+        account.map_or(0, |account| account.under_way)
     }
 
     /// It goes this way from now on.
@@ -162,10 +166,15 @@ impl Schedule {
         }
         let [prompt, others] = [0, 1].map(|lane| self.ready[lane].first().copied());
         let others = others.filter(|_| bulk);
-        // A long turn keeps no line waiting that has little before it.
-        let both = [prompt, others].into_iter().flatten();
-        let (turn, id) =
-            both.min_by_key(|((had, turn), id)| (*had, self.is_in_turn(*id), *turn))?;
+        let (turn, id) = match (prompt, others) {
+            // A long turn keeps no line waiting that has little before it: what it has had counts.
+            (Some(line), Some((turn, long)))
+                if !self.is_in_turn(line.1) && line.0.0 <= turn.0 + self.under_way(long) =>
+            {
+                line
+            }
+            _ => [prompt, others].into_iter().flatten().min()?,
+        };
         self.withdraw(id);
         self.level = self.level.max(turn.0);
         Some(id)
@@ -250,7 +259,8 @@ mod tests {
             schedule.charge(next, chunk, true);
             schedule.enqueue(next);
             reads.push(next.0[0]);
-            if read == 70 {
+            // One line after the other.
+            if (70..90).contains(&read) {
                 schedule.enqueue(id(2));
                 assert_eq!(schedule.next(NOW, true), Some(id(2)));
                 schedule.charge(id(2), 100, false);
