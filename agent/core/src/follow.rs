@@ -234,11 +234,9 @@ impl Follow {
             },
             next_save,
         );
-        let copies = self.new_copies(&change, &listed, all);
-        let lost = match unstable {
-            true => Vec::new(),
-            false => self.miss_unread(all, &listed, copies),
-        };
+        // A folder that did not stand still shows what is there, not what is gone.
+        let copies = self.new_copies(&change, &listed, all).filter(|_| !unstable);
+        let lost = self.miss_unread(all, &listed, copies.as_deref());
         self.torn
             .retain(|handle| all.iter().any(|file| file.handle == *handle));
         let read = |file: &&Listed| !unreadable.contains(&file.handle);

@@ -110,16 +110,13 @@ impl Follow {
     }
 
     /// What a look at the folder says of the files that are not read: some are identified now,
-    /// some are gone for good. `copies` as [`Follow::new_copies`] finds them.
+    /// some are gone for good, if `copies` are known, as [`Follow::new_copies`] finds them.
     pub(super) fn miss_unread(
         &mut self,
         all: &[Listed],
         identified: &[Listed],
-        copies: Option<Vec<u64>>,
+        copies: Option<&[u64]>,
     ) -> Vec<Loss> {
-        let Some(copies) = copies else {
-            return Vec::new();
-        };
         let mut lost = Vec::new();
         let mut kept = Vec::new();
         for mut unread in std::mem::take(&mut self.unread) {
@@ -131,10 +128,14 @@ impl Follow {
                 }
                 Some(there) if identified.contains(there) => {}
                 Some(there) => {
-                    unread.stand(&self.tail.chain, there.position);
+                    if copies.is_some() {
+                        unread.stand(&self.tail.chain, there.position);
+                    }
                     kept.push(unread);
                 }
+                None if copies.is_none() => kept.push(unread),
                 None if copies
+                    .unwrap_or_default()
                     .iter()
                     .any(|&copy| unread.is_in(&self.tail.chain, copy)) => {}
                 None => {
@@ -153,7 +154,8 @@ impl Follow {
         }
         self.unread = kept;
         self.evicted.retain(|handle| {
-            let mut waiting = self.strays.iter().map(|stray| stray.file);
+            let strays = self.strays.iter().map(|stray| stray.file);
+            let mut waiting = strays.chain(self.unread.iter().map(|unread| unread.file));
             waiting.any(|file| file.handle == *handle)
         });
         lost

@@ -168,7 +168,8 @@ impl Ledger {
     }
 
     /// The log itself says so. What a killed run told of, the next one may know better: the spool had
-    /// the first of it. Then the marker stands behind what arrived.
+    /// the first of it, and then the marker stands behind what arrived; or all of it, and then there
+    /// is no gap.
     fn is_marked(&self, loss: &Loss, container: u64, home: u64, truth: &Truth<'_>) -> bool {
         let places = self.places.get(&home).map_or(&[][..], Vec::as_slice);
         let arrived_up_to = |to: u64| {
@@ -178,10 +179,10 @@ impl Ledger {
                     .filter(|at| at.from >= loss.from && at.to <= to)
                     .all(|at| !(truth.is_missing)(home, at.line, at.first, at.tokens))
         };
-        self.markers.iter().any(|&(of, generation, from)| {
-            (of, generation) == (container, loss.generation)
-                && (from <= loss.from || arrived_up_to(from))
-        })
+        let marks = self.markers.iter();
+        let mut here = marks.filter(|(of, id, _)| (*of, *id) == (container, loss.generation));
+        here.any(|&(_, _, from)| from <= loss.from || arrived_up_to(from))
+            || arrived_up_to(loss.to.unwrap_or(u64::MAX))
     }
 
     /// Where a loss says that nothing of it arrived, nothing did.

@@ -335,8 +335,16 @@ impl World {
 
     fn act(&mut self, action: Action) {
         if self.debug {
-            let text = format!("{action:?}");
-            println!("{:?}    -> {}", self.now.mono, &text[..text.len().min(200)]);
+            let text = match &action {
+                Action::Send { batch, body, .. } => {
+                    format!("send {batch:?} {}", String::from_utf8_lossy(body))
+                }
+                Action::Save { id, bytes } => {
+                    format!("save {id:?} {}", String::from_utf8_lossy(bytes))
+                }
+                other => format!("{other:?}").chars().take(1_200).collect(),
+            };
+            println!("{:?}    -> {text}", self.now.mono);
         }
         match action {
             Action::Read {
