@@ -4,8 +4,9 @@
 //! Fair queueing by bytes (start-time fair queueing: deficit round robin whose deficits are sorted
 //! instead of gone round): next is who has had the fewest bytes, and whoever comes back after a
 //! rest starts level with the others. A container that fills each read waits until all others had
-//! as much; one with a line now and then is always next. A turn at a compressed log is a long one: the
-//! shell's few decoders only go forward, and one that had to make room starts again.
+//! as much; one with a line now and then is always next. A turn is several reads long where changing
+//! costs: of a container that is behind, and more so at a compressed log, as the shell's few decoders
+//! only go forward, and one that had to make room starts again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,6 +21,9 @@ const LOOK_BYTES: u64 = 4 * 1024;
 /// Uncompressed bytes of one turn at a compressed log: more than Docker's logs usually have, and
 /// read in a fraction of a second.
 const COMPRESSED_TURN_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of one turn of a container that is behind: what is kept of it from read to read (a line
+/// that is being joined, above all) stays in the CPU's cache.
+const BULK_TURN_BYTES: u64 = 1024 * 1024;
 
 /// The bytes it has had when its turn comes, and a number that keeps equals in order.
 type Turn = (u64, u64);
@@ -97,7 +101,12 @@ impl Schedule {
     pub fn charge(&mut self, id: ContainerId, bytes: usize, compressed: bool) {
         let account = self.accounts.entry(id).or_default();
         account.under_way += (bytes as u64).max(LOOK_BYTES);
-        if !compressed || account.under_way >= COMPRESSED_TURN_BYTES {
+        let turn = match account.lane {
+            _ if compressed => COMPRESSED_TURN_BYTES,
+            Lane::Bulk => BULK_TURN_BYTES,
+            Lane::Prompt => 0,
+        };
+        if account.under_way >= turn {
             account.end_turn(self.level);
         }
     }

@@ -78,7 +78,7 @@ fn t07_files_of_one_log_that_begin_alike_are_told_apart() {
     let mut shell = Shell::new(1);
     shell.start();
     for (n, piece) in pieces.iter().enumerate() {
-        shell.append(0, piece);
+        shell.append(0, &piece);
         shell.list(0);
         shell.pass(Duration::from_millis(200));
         if n % 3 == 2 {
@@ -153,4 +153,29 @@ fn t12_a_file_truncated_and_grown_past_the_offset_between_two_looks() {
     let numbers = (0..10).flat_map(|n| n * 100..n * 100 + 10 + n);
     let want: Vec<String> = numbers.map(|n| text(n, 20)).collect();
     assert!(shell.lines(0) == want);
+}
+
+#[test]
+fn t12_a_file_that_begins_alike_is_another_one_though_one_stream_of_the_last_was_shipped() {
+    // Pieces of one line, all alike, and so is what the next file begins with.
+    let piece = writer::encode(&[b'x'; 100], "stdout", &time(1));
+    let line = |n| writer::encode(format!("{n}\n").as_bytes(), "stderr", &time(n));
+    let mut shell = Shell::new(1);
+    shell.append(0, &piece.repeat(8));
+    shell.start();
+    // Saved, with the line still held: all in front of its end is shipped of stderr.
+    shell.pass(SECOND);
+    shell.pass(2 * SECOND);
+    assert!(shell.lines(0).is_empty());
+    shell.kill();
+    shell.truncate(0);
+    shell.append(0, &piece);
+    for n in 2..20 {
+        shell.append(0, &line(n));
+    }
+    shell.start();
+    shell.settle();
+    for n in 2..20 {
+        assert!(shell.lines(0).contains(&n.to_string()), "{n}");
+    }
 }

@@ -231,3 +231,28 @@ fn a_line_that_is_not_dockers_is_dated_by_the_line_before_it_though_an_older_fil
         assert_eq!(*time, crate::time(11), "restarted: {restarts}");
     }
 }
+
+#[test]
+fn t67_what_is_identified_while_the_folder_changes_is_not_told_as_lost() {
+    let mut shell = Shell::new(1);
+    shell.holds = false;
+    shell.folders[0].about.files_max = 2;
+    print(&mut shell, 0, 0..3, 20);
+    shell.start();
+    shell.settle();
+    // Three looks before the first is done with; the second is passed over.
+    for n in 3..5 {
+        print(&mut shell, 0, n..n + 1, 20);
+        shell.show(0);
+    }
+    print(&mut shell, 0, 5..6, 20);
+    shell.show_moving(0);
+    shell.run();
+    shell.pass(SECOND);
+    assert_lines(&shell, 0, 0..6, 20);
+    let read = shell.file(0, CURRENT).bytes.len() as u64;
+    shell.remove(0);
+    shell.settle();
+    // What came behind it nobody saw.
+    assert_eq!(shell.losses(), [(read, None, "removed")]);
+}
