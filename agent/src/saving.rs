@@ -44,6 +44,7 @@ pub fn run(
             losses.absorb(save.losses);
         }
         let saved = one(store, file, &parts, &losses);
+        parts.are_done();
         if let Err(error) = &saved {
             tracing::error!("the checkpoint cannot be saved: {error}");
         }

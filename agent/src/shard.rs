@@ -1,6 +1,8 @@
 //! Several pipelines: each owns the containers of one shard, and one checkpoint file holds them
 //! all, so that their number may change between two starts.
 
+use std::borrow::Cow;
+
 use agent_core::checkpoint::Checkpoint;
 use agent_core::{CheckpointError, ContainerId};
 
@@ -74,9 +76,9 @@ impl Parts {
     ///
     /// # Errors
     /// When a part is no checkpoint.
-    pub fn whole(&self) -> Result<Vec<u8>, CheckpointError> {
+    pub fn whole(&self) -> Result<Cow<'_, [u8]>, CheckpointError> {
         if let [only] = &self.0[..] {
-            return Ok(only.clone());
+            return Ok(Cow::Borrowed(only));
         }
         let mut whole: Option<Checkpoint> = None;
         for bytes in self.0.iter().filter(|bytes| !bytes.is_empty()) {
@@ -88,7 +90,15 @@ impl Parts {
         }
         let mut whole = whole.unwrap_or_default();
         whole.containers.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(whole.encode())
+        Ok(Cow::Owned(whole.encode()))
+    }
+
+    /// They were saved, or will not be: those of one pipeline are needed again with the next one's
+    /// of another, but not where there is no other.
+    pub fn are_done(&mut self) {
+        if let [only] = &mut self.0[..] {
+            *only = Vec::new();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the body as 8 hex digits, the body's length in bytes as decimal), then the body: JSON as the
 //! types below. A file of another version, length or checksum is refused whole.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::entry::GenerationId;
 use crate::inflight::GroupMark;
@@ -12,6 +12,8 @@ use crate::inflight::GroupMark;
 const MAGIC: &str = "platform-agent checkpoint";
 /// The version written, and the only one read.
 pub const VERSION: u32 = 1;
+/// Room for the longest header line.
+const HEADER_BYTES_MAX: usize = MAGIC.len() + 64;
 
 /// Why bytes are not a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +108,7 @@ pub struct ContainerState {
 
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
+pub struct Checkpoint<C = Vec<ContainerState>> {
     /// Random number of this state folder.
     pub epoch: u64,
     /// Wall time of the very first start.
@@ -114,24 +116,46 @@ pub struct Checkpoint {
     /// Lines before this are skipped in old containers.
     pub start_cutoff: String,
     /// Containers in the order of their ids.
-    pub containers: Vec<ContainerState>,
+    pub containers: C,
+}
+
+/// Containers that are made while they are written: of thousands, the memory for one.
+#[derive(Debug)]
+pub struct Streamed<F>(pub F);
+
+impl<F: Fn() -> I, I: Iterator<Item = ContainerState>> Serialize for Streamed<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+fn header(body: &[u8]) -> String {
+    let crc = crc32fast::hash(body);
+    format!("{MAGIC} {VERSION} {crc:08x} {}", body.len())
+}
+
+impl<C: Serialize> Checkpoint<C> {
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        self.encode_sized(0)
+    }
+
+    /// The file's bytes, which will be about so many: nothing is copied while they grow.
+    pub fn encode_sized(&self, bytes: usize) -> Vec<u8> {
+        let mut file = Vec::with_capacity(bytes + HEADER_BYTES_MAX);
+        file.resize(HEADER_BYTES_MAX, 0);
+        if serde_json::to_writer(&mut file, self).is_err() {
+            file.truncate(HEADER_BYTES_MAX);
+        }
+        let header = header(&file[HEADER_BYTES_MAX..]) + "\n";
+        let start = HEADER_BYTES_MAX - header.len();
+        file[start..HEADER_BYTES_MAX].copy_from_slice(header.as_bytes());
+        file.drain(..start);
+        file
+    }
 }
 
 impl Checkpoint {
-    /// The file's bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let body = serde_json::to_vec(self).unwrap_or_default();
-        let mut file = Self::header(&body).into_bytes();
-        file.push(b'\n');
-        file.extend_from_slice(&body);
-        file
-    }
-
-    fn header(body: &[u8]) -> String {
-        let crc = crc32fast::hash(body);
-        format!("{MAGIC} {VERSION} {crc:08x} {}", body.len())
-    }
-
     /// Reads a file's bytes.
     ///
     /// # Errors
@@ -154,7 +178,7 @@ impl Checkpoint {
         if len != Some(body.len()) {
             return Err(damaged("it is cut short"));
         }
-        if header != Self::header(body) {
+        if header != self::header(body) {
             return Err(damaged("its checksum is wrong"));
         }
         serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))

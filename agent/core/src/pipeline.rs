@@ -10,7 +10,7 @@ mod unspool;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, Streamed};
 use crate::clock::Clock;
 use crate::event::{Action, BatchId, Chunk, ContainerId, Event, Notice, Now, SaveId};
 use crate::follow::{Follow, Reading};
@@ -49,6 +49,8 @@ pub struct Pipeline {
     reading: Option<(ContainerId, Reading)>,
     actions: VecDeque<Action>,
     join_bytes: usize,
+    /// Length of the last checkpoint.
+    checkpoint_bytes: usize,
     stats: Stats,
     draining: bool,
 }
@@ -115,6 +117,7 @@ impl Pipeline {
             reading: None,
             actions: VecDeque::new(),
             join_bytes: 0,
+            checkpoint_bytes: 0,
             stats: Stats::default(),
             draining: false,
         }
@@ -199,10 +202,8 @@ impl Pipeline {
                 return Some(Action::Record(loss));
             }
             if let Some(id) = self.saver.start(now.mono, interval) {
-                return Some(Action::Save {
-                    id,
-                    bytes: self.checkpoint().encode(),
-                });
+                let bytes = self.checkpoint();
+                return Some(Action::Save { id, bytes });
             }
             if let Some(action) = self.rescue(now) {
                 return Some(action);
@@ -359,16 +360,18 @@ impl Pipeline {
         self.outbox.memory_bytes() + self.join_bytes
     }
 
-    fn checkpoint(&self) -> Checkpoint {
-        let containers = self
-            .follows
-            .values()
-            .map(|follow| follow.tail.state())
-            .collect();
-        Checkpoint {
-            containers,
-            ..self.state.clone()
-        }
+    fn checkpoint(&mut self) -> Vec<u8> {
+        let states = || self.follows.values().map(|follow| follow.tail.state());
+        let checkpoint = Checkpoint {
+            epoch: self.state.epoch,
+            first_start: self.state.first_start.clone(),
+            start_cutoff: self.state.start_cutoff.clone(),
+            containers: Streamed(states),
+        };
+        // A little more than the last one.
+        let bytes = checkpoint.encode_sized(self.checkpoint_bytes + self.checkpoint_bytes / 16);
+        self.checkpoint_bytes = bytes.len();
+        bytes
     }
 
     fn report(&mut self, notices: impl IntoIterator<Item = Notice>) {

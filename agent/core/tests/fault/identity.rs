@@ -78,7 +78,7 @@ fn t07_files_of_one_log_that_begin_alike_are_told_apart() {
     let mut shell = Shell::new(1);
     shell.start();
     for (n, piece) in pieces.iter().enumerate() {
-        shell.append(0, &piece);
+        shell.append(0, piece);
         shell.list(0);
         shell.pass(Duration::from_millis(200));
         if n % 3 == 2 {
