@@ -12,7 +12,7 @@ use crate::store::Store;
 fn checkpoint(epoch: u64) -> Vec<u8> {
     let checkpoint = Checkpoint {
         epoch,
-        ..Checkpoint::default()
+        ..<Checkpoint>::default()
     };
     checkpoint.encode()
 }
