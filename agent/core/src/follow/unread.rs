@@ -99,7 +99,10 @@ impl Follow {
         identified: &[Listed],
         all: &[Listed],
     ) -> Option<Vec<u64>> {
-        let is_known = |file: &Listed| identified.iter().any(|other| is_same(other, file));
+        // Docker deletes a plain file once its copy is whole: a damaged one has nobody's bytes.
+        let is_damaged = |file: &Listed| file.size == 0 || self.torn.contains(&file.handle);
+        let is_known =
+            |file: &Listed| is_damaged(file) || identified.iter().any(|other| is_same(other, file));
         if all.iter().any(|file| file.compressed && !is_known(file)) {
             return None;
         }

@@ -256,3 +256,24 @@ fn t67_what_is_identified_while_the_folder_changes_is_not_told_as_lost() {
     // What came behind it nobody saw.
     assert_eq!(shell.losses(), [(read, None, "removed")]);
 }
+
+#[test]
+fn t67_a_damaged_copy_keeps_no_loss_from_being_told() {
+    for left in [0, 400] {
+        let mut shell = running(3);
+        shell.holds = false;
+        shell.folders[0].about.files_max = 3;
+        shell.rotate(0, 3, false);
+        // A daemon died while it compressed, long ago.
+        shell.create(0, (2, true));
+        shell.file(0, (2, true)).bytes = vec![0; left];
+        shell.file(0, (2, true)).intact = Some(0);
+        print(&mut shell, 0, 3..6, 20);
+        let size = shell.file(0, CURRENT).bytes.len() as u64;
+        shell.show(0);
+        shell.unlink(0, CURRENT);
+        print(&mut shell, 0, 6..8, 20);
+        shell.settle();
+        assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")], "{left}");
+    }
+}
