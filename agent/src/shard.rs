@@ -124,7 +124,7 @@ mod tests {
             groups: [None, None],
             generations: Vec::new(),
         };
-        let whole = Checkpoint {
+        let whole: Checkpoint = Checkpoint {
             epoch: 4711,
             first_start: "2026-11-23T17:29:31Z".to_owned(),
             start_cutoff: String::new(),
