@@ -5,6 +5,7 @@
 //! secrets and is never taken from the file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use agent_core::ContainerId;
@@ -20,13 +21,10 @@ pub const JSON_FILE: &str = "json-file";
 pub struct Description {
     /// Name without the leading slash.
     pub name: String,
-    /// Name of the image it was made from.
-    pub image: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
     /// When it was created, RFC 3339.
     pub created: String,
-    /// Base name of the log file that Docker says it writes; empty when it does not say.
+    /// Base name of the log file that Docker says it writes; empty when it does not say, or says the
+    /// usual one, which is `<id>-json.log`.
     pub log_name: String,
     /// What the engine does with the log.
     pub host: HostDescription,
@@ -102,14 +100,6 @@ struct ConfigFile {
     name: String,
     created: String,
     log_path: String,
-    config: ImageConfig,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct ImageConfig {
-    image: String,
-    labels: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,11 +127,10 @@ pub fn describe(folder: &Path) -> Option<Description> {
     let host: HostConfigFile = read_json(&folder.join("hostconfig.json")).unwrap_or_default();
     Some(Description {
         name: config.name.trim_start_matches('/').to_owned(),
-        image: config.config.image,
-        labels: config.config.labels.unwrap_or_default(),
         created: config.created,
         log_name: Path::new(&config.log_path)
             .file_name()
+            .filter(|name| !is_usual(name, folder))
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         host: HostDescription {
@@ -150,6 +139,15 @@ pub fn describe(folder: &Path) -> Option<Description> {
             auto_remove: host.auto_remove,
         },
     })
+}
+
+/// Thousands of containers have this one: it need not be kept.
+fn is_usual(name: &OsStr, folder: &Path) -> bool {
+    let id = folder.file_name().and_then(OsStr::to_str);
+    let stem = name
+        .to_str()
+        .and_then(|name| name.strip_suffix("-json.log"));
+    id.is_some() && stem == id
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
@@ -177,8 +175,6 @@ mod tests {
         std::fs::write(folder.path().join("hostconfig.json"), host).unwrap();
         let description = describe(folder.path()).unwrap();
         assert_eq!(description.name, "web-1");
-        assert_eq!(description.image, "nginx:1");
-        assert_eq!(description.labels["a"], "b");
         assert_eq!(description.log_name, "x-json.log");
         assert_eq!(description.host.options["max-file"], "1");
         assert!(description.host.auto_remove && !description.is_json_file());

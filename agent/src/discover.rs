@@ -102,7 +102,8 @@ pub struct Discovery {
     /// The agent's own container, when it is to be left out.
     own: Option<ContainerId>,
     shard: Shard,
-    known: BTreeMap<ContainerId, Known>,
+    /// Boxed, as sorted folders leave the nodes of the tree half empty.
+    known: BTreeMap<ContainerId, Box<Known>>,
     /// Gone, and still of interest: what is left of their logs is shipped under their names.
     departed: BTreeMap<ContainerId, Container>,
 }
@@ -146,13 +147,13 @@ impl Discovery {
         for id in present {
             self.known.entry(id).or_insert_with(|| {
                 change.appeared.push(id);
-                Known {
+                Box::new(Known {
                     description: None,
                     standing: Standing::Undescribed,
                     is_decided_by_name: false,
                     first_seen: now,
                     listed: None,
-                }
+                })
             });
         }
         Ok(change)
@@ -196,7 +197,7 @@ impl Discovery {
 
     /// All of them, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (ContainerId, &Known)> {
-        self.known.iter().map(|(id, known)| (*id, known))
+        self.known.iter().map(|(id, known)| (*id, &**known))
     }
 
     /// The container as the core wants it.

@@ -54,7 +54,8 @@ pub struct Stale;
 pub struct Files {
     containers_dir: PathBuf,
     open_max: usize,
-    entries: HashMap<FileHandle, Entry>,
+    /// Boxed, as a table has more places than entries.
+    entries: HashMap<FileHandle, Box<Entry>>,
     by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
     by_container: HashMap<ContainerId, Vec<FileHandle>>,
     open_now: usize,
@@ -208,7 +209,7 @@ impl Files {
             used: self.uses,
             look: Look::default(),
         };
-        self.entries.insert(handle, entry);
+        self.entries.insert(handle, Box::new(entry));
         Ok(handle)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::chain::{Change, View};
 use crate::event::{Action, Chunk, Container, FileHandle, Listed, Listing, SaveId};
-use crate::file_id::Fingerprint;
+use crate::file_id::{Fingerprint, head_hash};
 use crate::generation::Generation;
 use crate::lane::Lane;
 use crate::limits::CHUNK_BYTES;
@@ -59,8 +59,9 @@ pub struct Follow {
     /// Reading failed: not before `wake`, whatever is there.
     blocked: bool,
     probe: Option<Probe>,
-    next: Option<Listing>,
-    files: Vec<Listed>,
+    next: Option<Box<Listing>>,
+    /// Which names and inodes the last listing had, as one number.
+    names: u64,
     /// Held files that the chain does not know yet, oldest first: their descriptors read them
     /// even when they have lost their names.
     strays: Vec<Stray>,
@@ -126,7 +127,7 @@ impl Follow {
             blocked: false,
             probe: None,
             next: None,
-            files: Vec::new(),
+            names: names_hash(&[]),
             strays: Vec::new(),
             remembered: Vec::new(),
             unread: Vec::new(),
@@ -207,15 +208,9 @@ impl Follow {
             removed,
         } = identified;
         let listed: Vec<Listed> = files.iter().map(|file| file.listed).collect();
-        let names = |files: &[Listed]| -> Vec<(u32, u64, u64, bool)> {
-            files
-                .iter()
-                .map(|f| (f.position, f.device, f.inode, f.compressed))
-                .collect()
-        };
-        let moved = names(&listed) != names(&self.files);
+        let before = std::mem::replace(&mut self.names, names_hash(&listed));
+        let moved = before != self.names;
         self.remember(&mut files);
-        self.files.clone_from(&listed);
         self.unstable = match unstable {
             true => self.unstable + 1,
             false => 0,
@@ -260,7 +255,7 @@ impl Follow {
 
     /// After [`Follow::settle`]: the listing that came meanwhile.
     pub fn take_next(&mut self) -> Option<Listing> {
-        self.next.take()
+        self.next.take().map(|next| *next)
     }
 
     /// What to do now, or when to ask again.
@@ -379,6 +374,15 @@ impl Follow {
         }
         renamed
     }
+}
+
+fn names_hash(files: &[Listed]) -> u64 {
+    let numbers = files.iter().flat_map(|f| {
+        let name = u64::from(f.position) << 1 | u64::from(f.compressed);
+        [name, f.device, f.inode]
+    });
+    let bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+    head_hash(&bytes)
 }
 
 /// What [`Follow::step`] wants.

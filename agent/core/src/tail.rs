@@ -91,7 +91,7 @@ pub struct Tail {
     /// Something was read, or given up, since the last [`Tail::position`].
     pub moved: bool,
     labels: Labels,
-    groups: [Option<Group>; 2],
+    groups: [Option<Box<Group>>; 2],
     resumed: [Option<GroupMark>; 2],
     /// The generation consumed last.
     last_key: Option<u64>,
@@ -152,7 +152,11 @@ impl Tail {
 
     /// Bytes held for lines under way.
     pub fn join_bytes(&self) -> usize {
-        self.groups.iter().flatten().map(Group::pending_bytes).sum()
+        self.groups
+            .iter()
+            .flatten()
+            .map(|group| group.pending_bytes())
+            .sum()
     }
 
     /// Lines under way can not go on in the generation `key`: bytes may be missing in between.

@@ -23,7 +23,7 @@ impl Follow {
         self.note(&listing);
         self.compresses |= listing.files.iter().any(|file| file.compressed);
         if self.probe.is_some() {
-            if let Some(skipped) = self.next.replace(listing) {
+            if let Some(skipped) = self.next.replace(Box::new(listing)) {
                 self.note_skipped(&skipped);
             }
             return;
@@ -40,7 +40,7 @@ impl Follow {
                     position: stray.file.position.max(1),
                     ..stray.unread()
                 }));
-                self.next = Some(listing);
+                self.next = Some(Box::new(listing));
             }
             None => self.start_probe(listing),
         }

@@ -85,7 +85,9 @@ impl Tail {
             return Taken::Bytes(len);
         }
         let joins = self.groups[slot].is_some() || self.resumed[slot].is_some();
-        let held = self.groups[slot].as_ref().map_or(0, Group::pending_bytes);
+        let held = self.groups[slot]
+            .as_ref()
+            .map_or(0, |group| group.pending_bytes());
         if !sink.has_room(record.text.len() + held) {
             return Taken::Full;
         }
@@ -170,9 +172,9 @@ impl Tail {
             (None, Some(mark)) => {
                 piece_start = Some(mark.piece_start);
                 let prefix = crate::entry::IdPrefix::new(self.container.id, mark.generation);
-                Group::resume(prefix, &mark)
+                Box::new(Group::resume(prefix, &mark))
             }
-            (None, None) => Group::new(prefix, id, at.offset, &record.time),
+            (None, None) => Box::new(Group::new(prefix, id, at.offset, &record.time)),
         };
         group.touched = sink.now;
         group.push(at.key, at.offset, &record.text, piece_start);

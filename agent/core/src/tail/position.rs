@@ -4,7 +4,6 @@ use super::Tail;
 use crate::docker::Stream;
 use crate::generation::Generation;
 use crate::inflight::Position;
-use crate::join::Group;
 use crate::planted::Bug;
 
 impl Tail {
@@ -12,7 +11,11 @@ impl Tail {
     /// at the piece with the first byte that is not in a batch.
     pub fn position(&mut self) -> Position {
         self.moved = false;
-        let held = [0, 1].map(|slot| self.groups[slot].as_ref().and_then(Group::held_from));
+        let held = [0, 1].map(|slot| {
+            self.groups[slot]
+                .as_ref()
+                .and_then(|group| group.held_from())
+        });
         let mut behind = [false; 2];
         let mut marks = Vec::with_capacity(self.chain.generations().len());
         for generation in self.chain.generations() {
@@ -34,7 +37,7 @@ impl Tail {
             marks.push((generation.key, offsets));
         }
         let mark = |slot: usize| {
-            let open = self.groups[slot].as_ref().and_then(Group::mark);
+            let open = self.groups[slot].as_ref().and_then(|group| group.mark());
             open.or_else(|| self.resumed[slot].clone())
         };
         let groups = [mark(0), mark(1)];
@@ -71,7 +74,9 @@ impl Tail {
                 if committed > generation.read.max(skip) {
                     return Err(format!("{stream:?} is committed unread: {generation:?}"));
                 }
-                let held = self.groups[slot].as_ref().and_then(Group::held_from);
+                let held = self.groups[slot]
+                    .as_ref()
+                    .and_then(|group| group.held_from());
                 if held.is_some_and(|(key, from)| key == generation.key && from < committed) {
                     return Err(format!("{stream:?} is committed and held: {generation:?}"));
                 }
