@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use globset::GlobSet;
+use fast_glob::glob_match;
 use oci::{AuthKind, ContentEncoding, LogId};
 use tracing::Level;
 
@@ -100,14 +100,15 @@ pub struct Source {
 /// Globs on container names.
 #[derive(Clone, Debug)]
 pub struct NameFilter {
-    include: GlobSet,
-    exclude: GlobSet,
+    include: Vec<String>,
+    exclude: Vec<String>,
 }
 
 impl NameFilter {
     /// Whether a container of this name (without the leading slash) is shipped.
     pub fn admits(&self, name: &str) -> bool {
-        self.include.is_match(name) && !self.exclude.is_match(name)
+        let is_in = |globs: &[String]| globs.iter().any(|glob| glob_match(glob, name));
+        is_in(&self.include) && !is_in(&self.exclude)
     }
 }
 

@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use agent_core::limits;
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use oci::{AuthKind, ContentEncoding, LogId};
 
 use super::layer::{Layers, Origin, Problem};
@@ -112,30 +111,23 @@ fn source(resolver: &mut Resolver) -> Option<Source> {
     })
 }
 
-fn globs(resolver: &mut Resolver, path: &str) -> Option<GlobSet> {
+fn globs(resolver: &mut Resolver, path: &str) -> Option<Vec<String>> {
     let (patterns, origin) = resolver.list(path)?;
-    let mut set = GlobSetBuilder::new();
     let mut sound = true;
-    for pattern in patterns {
-        match Glob::new(&pattern) {
-            Ok(glob) => {
-                set.add(glob);
-            }
-            Err(error) => {
-                resolver.complain(path, origin.clone(), error.to_string());
-                sound = false;
-            }
+    for pattern in &patterns {
+        if let Some(problem) = glob_problem(pattern) {
+            resolver.complain(path, origin.clone(), format!("glob `{pattern}`: {problem}"));
+            sound = false;
         }
     }
-    let set = set.build();
-    match set {
-        Ok(set) if sound => Some(set),
-        Ok(_) => None,
-        Err(error) => {
-            resolver.complain(path, origin, error.to_string());
-            None
-        }
+    sound.then_some(patterns)
+}
+
+fn glob_problem(pattern: &str) -> Option<String> {
+    if pattern.starts_with('!') {
+        return Some("what is not to match is for `source.exclude`".to_owned());
     }
+    fast_glob::validate(pattern).err().map(|it| it.to_string())
 }
 
 fn state(resolver: &mut Resolver) -> Option<State> {

@@ -101,7 +101,7 @@ fn every_wrong_key_is_told_at_once_with_its_line() {
                 exclude = [\"[\"]\n[batch]\nmax_bytes = \"10GiB\"\n[nothing]\nhere = 1\n";
     insta::assert_snapshot!(problems(text).join("\n"), @r#"
     1: stray: stands outside of any [table]
-    5: source.exclude: error parsing glob '[': unclosed character class; missing ']'
+    5: source.exclude: glob `[`: unclosed character class at byte 0; missing ']' (to match a literal '[', escape it as '\[' or '[[]')
     4: source.start_at: `yesterday` is neither a duration ("24h"), "beginning", "end" nor a time ("2026-11-23T00:00:00Z")
     logging.log_id: is required
     7: batch.max_bytes: is 10.0 GiB, at most 9.0 MiB is possible
@@ -133,6 +133,21 @@ fn the_environment_wins_over_the_file() {
     assert!(config.source.filter.admits("web"));
     assert!(!config.source.filter.admits("db-1"));
     assert!(!config.source.filter.admits("cache"));
+}
+
+#[test]
+fn globs_are_those_that_the_default_file_names() {
+    let source = "[source]\ninclude = [\"{web,api}-*\", \"db-[12]\", \"c?\"]\nexclude = [\"*-x\"]\n";
+    let config = load_text(&format!("{LOG_ID}{source}"), &[]).unwrap();
+    let admits = |name: &str| config.source.filter.admits(name);
+    for name in ["web-1", "api-", "db-2", "c1"] {
+        assert!(admits(name), "{name}");
+    }
+    for name in ["web", "api-x", "db-3", "db-12", "c", "c12"] {
+        assert!(!admits(name), "{name}");
+    }
+    let found = problems(&format!("{LOG_ID}[source]\ninclude = [\"!web\"]\n"));
+    assert!(found[0].contains("source.exclude"), "{found:?}");
 }
 
 #[test]
