@@ -137,7 +137,8 @@ fn the_environment_wins_over_the_file() {
 
 #[test]
 fn globs_are_those_that_the_default_file_names() {
-    let source = "[source]\ninclude = [\"{web,api}-*\", \"db-[12]\", \"c?\"]\nexclude = [\"*-x\"]\n";
+    let source =
+        "[source]\ninclude = [\"{web,api}-*\", \"db-[12]\", \"c?\"]\nexclude = [\"*-x\"]\n";
     let config = load_text(&format!("{LOG_ID}{source}"), &[]).unwrap();
     let admits = |name: &str| config.source.filter.admits(name);
     for name in ["web-1", "api-", "db-2", "c1"] {
