@@ -167,6 +167,24 @@ impl Ledger {
         wrong
     }
 
+    /// Losses with lines in them, and those of which every line arrived: told as no more than a
+    /// bound, or it would be wrong.
+    pub fn told_in_vain(&self, truth: &Truth<'_>) -> (u64, u64) {
+        let lines = |loss: &Loss| {
+            let container = (truth.container_of)(&loss.container.to_string());
+            let home = *self.names.get(&(container, loss.generation))?;
+            let inside = |at: &&Place| at.from >= loss.from && Some(at.to) <= loss.to;
+            let lines: Vec<&Place> = self.places.get(&home)?.iter().filter(inside).collect();
+            let is_missing = |at: &&Place| (truth.is_missing)(home, at.line, at.first, at.tokens);
+            let is_there = |at: &&Place| (truth.is_there)(home, at.line, at.first, at.tokens);
+            let missing = lines.iter().any(is_missing);
+            (missing || lines.iter().any(is_there)).then_some(missing)
+        };
+        let judged: Vec<bool> = self.durable.iter().filter_map(lines).collect();
+        let vain = judged.iter().filter(|is_so| !*is_so).count();
+        (judged.len() as u64, vain as u64)
+    }
+
     /// The log itself says so. What a killed run told of, the next one may know better: the spool had
     /// the first of it, and then the marker stands behind what arrived; or all of it, and then there
     /// is no gap.

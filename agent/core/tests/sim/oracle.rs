@@ -256,8 +256,13 @@ impl Oracle {
         summary
     }
 
-    /// The ledger says what is missing, and nothing else: what is not so.
-    pub fn check_ledger(&self, marks: bool, container_of: &dyn Fn(&str) -> u64) -> Vec<String> {
+    /// The ledger says what is missing, and nothing else: what is not so; how many losses it has,
+    /// and of how many everything arrived.
+    pub fn check_ledger(
+        &self,
+        marks: bool,
+        container_of: &dyn Fn(&str) -> u64,
+    ) -> (Vec<String>, (u64, u64)) {
         let arrived = |line: u64, first: u64, tokens: u64| {
             let there = self.arrived.get(&line);
             (first..first + tokens)
@@ -267,7 +272,7 @@ impl Oracle {
         let sure = |home, line: u64| {
             !self.torn && !self.ambiguous.contains(&home) && !self.lines[&line].uniform
         };
-        self.ledger.check(&Truth {
+        let truth = Truth {
             torn: self.torn,
             marks,
             container_of,
@@ -277,7 +282,8 @@ impl Oracle {
             is_there: &|home, line, first, tokens| {
                 sure(home, line) && arrived(line, first, tokens) > 0
             },
-        })
+        };
+        (self.ledger.check(&truth), self.ledger.told_in_vain(&truth))
     }
 }
 

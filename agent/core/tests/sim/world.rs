@@ -5,6 +5,7 @@ mod agent;
 mod outcomes;
 mod service;
 mod shell;
+mod shown;
 mod spool;
 mod writer;
 
@@ -136,8 +137,9 @@ impl World {
         }
         self.quiesce();
         self.outcomes.summary = self.oracle.check();
-        let wrong = self.oracle.check_ledger(self.marks, &Self::number_of);
+        let (wrong, told) = self.oracle.check_ledger(self.marks, &Self::number_of);
         assert!(wrong.is_empty(), "the ledger: {}", wrong[0]);
+        (self.outcomes.told, self.outcomes.vain) = told;
         self.outcomes
     }
 
@@ -231,22 +233,7 @@ impl World {
 
     fn event(&mut self, event: Event<'_>) {
         if self.debug {
-            match &event {
-                Event::Chunk {
-                    handle,
-                    offset,
-                    bytes,
-                    end,
-                    ..
-                } => println!(
-                    "{:?} chunk {handle:?} {offset} +{} end={end} {} {:?}",
-                    self.now.mono,
-                    bytes.len(),
-                    summary(bytes),
-                    String::from_utf8_lossy(&bytes[..bytes.len().min(120)])
-                ),
-                other => println!("{:?} {other:?}", self.now.mono),
-            }
+            println!("{:?} {}", self.now.mono, shown::event(&event));
         }
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.handle(
@@ -335,16 +322,7 @@ impl World {
 
     fn act(&mut self, action: Action) {
         if self.debug {
-            let text = match &action {
-                Action::Send { batch, body, .. } => {
-                    format!("send {batch:?} {}", String::from_utf8_lossy(body))
-                }
-                Action::Save { id, bytes } => {
-                    format!("save {id:?} {}", String::from_utf8_lossy(bytes))
-                }
-                other => format!("{other:?}").chars().take(1_200).collect(),
-            };
-            println!("{:?}    -> {text}", self.now.mono);
+            println!("{:?}    -> {}", self.now.mono, shown::action(&action));
         }
         match action {
             Action::Read {
@@ -392,12 +370,4 @@ impl World {
             Action::Report(_) => {}
         }
     }
-}
-
-/// The first tokens of a chunk's lines, for a person who follows a run.
-fn summary(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.split("{\"log\":\"").skip(1);
-    let tokens: Vec<&str> = lines.map(|line| line.get(..7).unwrap_or(line)).collect();
-    format!("{tokens:?}")
 }

@@ -10,6 +10,10 @@ pub struct Outcomes {
     pub crashes: u64,
     /// Batches that went to the spool.
     pub spooled: u64,
+    /// Losses in the ledger that can be judged.
+    pub told: u64,
+    /// Those of which everything arrived.
+    pub vain: u64,
     /// A hash over all actions: two runs of a seed must agree.
     pub trace: u64,
 }
@@ -21,5 +25,7 @@ impl Outcomes {
         self.losses += other.losses;
         self.crashes += other.crashes;
         self.spooled += other.spooled;
+        self.told += other.told;
+        self.vain += other.vain;
     }
 }
