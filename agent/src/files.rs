@@ -56,7 +56,6 @@ pub struct Files {
     open_max: usize,
     /// Boxed, as a table has more places than entries.
     entries: HashMap<FileHandle, Box<Entry>>,
-    by_inode: HashMap<(ContainerId, u64, u64), FileHandle>,
     by_container: HashMap<ContainerId, Vec<FileHandle>>,
     open_now: usize,
     /// Deleted files that were shut at a bound, until the core is told.
@@ -106,7 +105,6 @@ impl Files {
             containers_dir: containers_dir.to_owned(),
             open_max,
             entries: HashMap::new(),
-            by_inode: HashMap::new(),
             by_container: HashMap::new(),
             open_now: 0,
             let_go: Vec::new(),
@@ -136,8 +134,7 @@ impl Files {
     }
 
     fn enroll_one(&mut self, container: ContainerId, seen: &Seen) -> Result<Listed, Stale> {
-        let key = (container, seen.device, seen.inode);
-        let known = self.by_inode.get(&key).copied().filter(|handle| {
+        let known = self.handle_of(container, seen).filter(|handle| {
             self.entries
                 .get(handle)
                 .is_some_and(|entry| !entry.may_be_another(seen))
@@ -151,6 +148,16 @@ impl Files {
         };
         entry.seen = seen.clone();
         Ok(entry.listed(handle))
+    }
+
+    /// The handle that stands for this inode.
+    fn handle_of(&self, container: ContainerId, seen: &Seen) -> Option<FileHandle> {
+        let handles = self.by_container.get(&container)?;
+        let is_it = |handle: &FileHandle| {
+            let entry = self.entries.get(handle);
+            entry.is_some_and(|it| (it.seen.device, it.seen.inode) == (seen.device, seen.inode))
+        };
+        handles.iter().copied().find(is_it)
     }
 
     /// What is still open of a container whose folder is gone.
@@ -168,7 +175,6 @@ impl Files {
             self.shut(handle);
             self.entries.remove(&handle);
         }
-        self.by_inode.retain(|(of, _, _), _| *of != container);
         self.trouble.forget(container);
     }
 
@@ -186,10 +192,7 @@ impl Files {
         }
         let handle = FileHandle(self.next_handle);
         self.next_handle += 1;
-        if let Some(old) = self
-            .by_inode
-            .insert((container, seen.device, seen.inode), handle)
-        {
+        if let Some(old) = self.handle_of(container, seen) {
             self.shut(old);
             self.entries.remove(&old);
         }
@@ -227,10 +230,6 @@ impl Files {
             let stays = entry.open.is_some() || seen.iter().any(listed);
             if !stays {
                 self.entries.remove(handle);
-                let key = (container, device, inode);
-                if self.by_inode.get(&key) == Some(handle) {
-                    self.by_inode.remove(&key);
-                }
             }
             stays
         });

@@ -47,6 +47,7 @@ impl Labels {
                 crate::escape::repair(value.as_bytes(), false, &mut label);
             }
             label.extend_from_slice(b"\",\"defaultlogentrytime\":\"");
+            label.shrink_to_fit();
             label
         }))
     }
