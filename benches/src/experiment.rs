@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod crowd;
 pub mod footprint;
+pub mod gentle;
 pub mod gzip;
 pub mod pace;
 pub mod pair;

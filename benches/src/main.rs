@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use benches::agent::Setup;
 use benches::corpus::{Spec, log_files};
-use benches::experiment::{Bench, backlog, crowd, footprint, gzip, pace, pair, quiet, sinking};
+use benches::experiment::{
+    Bench, backlog, crowd, footprint, gentle, gzip, pace, pair, quiet, sinking,
+};
 use benches::figure::Figure;
 use benches::machine::Machine;
 use benches::report::Report;
@@ -264,6 +266,10 @@ fn full() -> Vec<Experiment<'static>> {
     experiments.push((
         "crowd".to_owned(),
         Box::new(move |bench| crowd::measure(bench, lines, 4 * GIB, 100, 10_000, 2)),
+    ));
+    experiments.push((
+        "gentle".to_owned(),
+        Box::new(move |bench| gentle::measure(bench, lines, 6)),
     ));
     experiments
 }

@@ -110,6 +110,15 @@ impl Program {
             .ok_or_else(|| self.ended())
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        Ok(kill(Pid::from_raw(pid), signal)?)
+    }
+
     /// An error if it has ended, which it should not by itself.
     ///
     /// # Errors
@@ -128,8 +137,7 @@ impl Program {
     pub fn stop(mut self) -> io::Result<Spent> {
         self.check()?;
         let rss_max_bytes = self.memory("VmHWM")?;
-        let pid = i32::try_from(self.child.id()).map_err(io::Error::other)?;
-        kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        self.signal(Signal::SIGTERM)?;
         let until = Instant::now() + END_PATIENCE;
         while self.child.try_wait()?.is_none() {
             if Instant::now() > until {
