@@ -179,8 +179,17 @@ impl Follow {
         let moves = self.moves() || file.position > 0;
         let state = |file: Listed| (file.size, file.modified);
         let is_it = |g: &Generation| moves || g.evidence.map(state) == Some(state(*file));
+        let is_here = |g: &&Generation| {
+            let here = g.evidence.filter(|_| !g.replaced);
+            here.is_some_and(|it| is_same(&it, file))
+        };
+        let here = self.tail.chain.generations().iter().filter(is_here);
+        let read = here.map(|g| g.read).max();
+        if moves && read >= Some(file.size) {
+            return None;
+        }
+        let may_be_known = read.is_some();
         let known = self.tail.chain.by_inode(file, looked);
-        let may_be_known = known.is_some();
         if let Some(generation) = known.filter(|g| is_it(g)) {
             if !generation.finished {
                 generation.size = generation.size.max(file.size);

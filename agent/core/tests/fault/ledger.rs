@@ -277,3 +277,32 @@ fn t67_a_damaged_copy_keeps_no_loss_from_being_told() {
         assert_eq!(shell.losses(), [(0, Some(size), "rotated_away")], "{left}");
     }
 }
+
+#[test]
+fn t67_what_was_read_on_while_no_look_saw_it_is_not_told_as_lost() {
+    for files_max in [1, 2] {
+        let mut shell = Shell::new(1);
+        shell.holds = false;
+        shell.folders[0].about.files_max = files_max;
+        print(&mut shell, 0, 0..3, 20);
+        shell.start();
+        shell.settle();
+        // Two looks, and writes before either is done with.
+        for n in 3..5 {
+            print(&mut shell, 0, n..n + 1, 20);
+            shell.show(0);
+        }
+        print(&mut shell, 0, 5..6, 20);
+        shell.hides = true;
+        (0..5).for_each(|_| shell.pass(SECOND));
+        assert_lines(&shell, 0, 0..6, 20);
+        let read = shell.file(0, CURRENT).bytes.len() as u64;
+        shell.hides = false;
+        shell.remove(0);
+        shell.settle();
+        // What is never renamed may have been truncated meanwhile.
+        let mut sure = shell.lost().filter(|loss| !loss.bound.may_be_less);
+        assert!(sure.all(|loss| loss.from == read), "{files_max}");
+        assert_eq!(shell.losses().len(), 3 - files_max as usize);
+    }
+}
