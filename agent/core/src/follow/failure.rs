@@ -75,6 +75,10 @@ impl Follow {
                     }));
                 generation.forsake(handle);
                 generation.replaced = true;
+                // What a look found behind what is read may be the other file's.
+                let read = generation.read;
+                let witness = &mut generation.fingerprint.witness;
+                *witness = witness.filter(|line| line.offset < read);
                 self.remembered.retain(|(file, _)| file.handle != handle);
                 self.relist = true;
                 Failed::Nothing
