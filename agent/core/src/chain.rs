@@ -258,11 +258,11 @@ impl Chain {
             }
             change.late |= generation.list(&file.listed);
             // What stands in front of the read offset may not be what was read.
-            let read = generation.read;
+            let reached = generation.reached();
             let witness = file
                 .fingerprint
                 .witness
-                .filter(|found| found.offset >= read);
+                .filter(|found| found.offset >= reached);
             generation.fingerprint.witness = generation.fingerprint.witness.or(witness);
             behind = at + 1;
             let (position, key) = (file.listed.position, self.generations[at].key);

@@ -155,6 +155,11 @@ impl Generation {
             .is_some_and(|listed| files_max > 0 && listed.position + 1 >= files_max)
     }
 
+    /// Up to here something was read of it, by this run or by an earlier one.
+    pub fn reached(&self) -> u64 {
+        self.read.max(self.committed[0]).max(self.committed[1])
+    }
+
     /// Where the next read starts.
     pub fn read_from(&self) -> u64 {
         self.read - self.last.map_or(0, |(len, _)| u64::from(len))

@@ -86,13 +86,7 @@ fn is_same(generation: &Generation, file: &Candidate) -> bool {
 
 /// It begins alike, and is not shorter than what was read.
 fn fits(generation: &Generation, file: &Candidate) -> bool {
-    alike(generation, file) && (file.listed.compressed || file.listed.size >= reached(generation))
-}
-
-/// Up to here something was read of it, by this run or by an earlier one.
-fn reached(generation: &Generation) -> u64 {
-    let committed = generation.committed[0].max(generation.committed[1]);
-    generation.read.max(committed)
+    alike(generation, file) && (file.listed.compressed || file.listed.size >= generation.reached())
 }
 
 /// It is the file that was last listed for the generation, by its inode.
@@ -102,7 +96,7 @@ fn is_inode(generation: &Generation, listed: &Listed, alone: bool) -> bool {
     }
     // Without a line to compare, other bytes in the same inode would not be noticed.
     let unsure = generation.last.is_none() && !generation.fingerprint.complete;
-    if alone && reached(generation) > 0 && unsure {
+    if alone && generation.reached() > 0 && unsure {
         return false;
     }
     generation.evidence.is_some_and(|before| {
