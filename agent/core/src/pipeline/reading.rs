@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Pipeline;
-use crate::event::{Action, Chunk, ContainerId, FileHandle, Listing, Now, ReadError};
+use crate::event::{Action, Chunk, ContainerId, FileHandle, Head, Listing, Now, ReadError};
 use crate::file_id::head_hash;
 use crate::follow::failure::Failed;
 use crate::follow::{Follow, Reading, Step};
@@ -152,6 +152,10 @@ impl Pipeline {
         let rotated = listed.filter(|file| file.handle == chunk.handle && file.position > 0);
         if !chunk.held && rotated.is_some_and(|file| file.modified != chunk.modified) {
             return Err(ReadError::Gone);
+        }
+        let witness = generation.and_then(|generation| generation.fingerprint.witness);
+        if witness.is_some_and(|line| is_missing(&line, chunk)) {
+            return Err(ReadError::Replaced);
         }
         let Some((len, hash)) = generation.and_then(|generation| generation.last) else {
             return Ok(Some(*chunk));
@@ -368,4 +372,14 @@ impl Pipeline {
             self.seal_of(id);
         }
     }
+}
+
+/// The chunk has other bytes where this line was.
+fn is_missing(line: &Head, chunk: &Chunk<'_>) -> bool {
+    let start = line.offset.checked_sub(chunk.offset);
+    let there = start.and_then(|start| {
+        let start = usize::try_from(start).ok()?;
+        chunk.bytes.get(start..start + line.len as usize)
+    });
+    there.is_some_and(|there| head_hash(there) != line.hash)
 }
